@@ -1,0 +1,130 @@
+//! What an operator configured for one messaging interface, ready to be asked.
+
+pub mod call;
+pub mod flag;
+pub mod inject;
+pub mod owner;
+pub mod route;
+pub mod template;
+pub mod upstream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+pub use call::Call;
+pub use flag::Flag;
+pub use inject::Injection;
+pub use owner::Owner;
+pub use route::{Enforcement, Kind, Route, Routes};
+pub use template::ChallengeTemplate;
+pub use upstream::Upstream;
+
+use crate::identity::Verifier;
+use crate::identity::jwt::PinnedKey;
+use crate::interaction::Clocks;
+use crate::login::{LoginPage, SecurityKeys};
+
+/// One configured messaging interface.
+#[derive(Debug)]
+pub struct Channel {
+    /// Its name: `[a-z0-9_-]`.
+    pub name: Arc<str>,
+    /// Its clocks.
+    pub clocks: Clocks,
+    /// How customers prove who they are, asked in order.
+    pub verifiers: Vec<Verifier>,
+    /// What ties a request to the interaction's owner; `None` trusts the id alone.
+    pub owner: Option<Owner>,
+    /// What the backend is told of a verified customer.
+    pub inject: Injection,
+    /// What makes an answer require authentication.
+    pub flags: Vec<Flag>,
+    /// How answers are inspected.
+    pub inspection: Inspection,
+    /// Mid-chat login; `None` blocks flagged answers.
+    pub login: Option<Login>,
+    /// A call that tells the backend of the identity before a message passes with it.
+    pub side_call: Option<Call>,
+    /// CORS headers on chatgate's own answers.
+    pub cors: Option<Cors>,
+}
+
+/// The mid-chat login of a channel.
+#[derive(Debug)]
+pub struct Login {
+    /// Where customers log in.
+    pub page: LoginPage,
+    /// What chatgate and the login page share.
+    pub keys: SecurityKeys,
+    /// The site's asymmetric keys, for returns by the browser.
+    pub return_keys: Vec<PinnedKey>,
+    /// How far a return's time may be from ours.
+    pub tolerance: Duration,
+    /// The answer that the customer gets instead.
+    pub challenge: ChallengeTemplate,
+    /// What happens after a successful login.
+    pub resume: Resume,
+    /// The place in the chat that the browser goes to after a return; `None` shows a page.
+    pub return_to: Option<Box<str>>,
+}
+
+/// What happens to the original request after a successful login.
+#[derive(Debug)]
+pub enum Resume {
+    /// Nothing.
+    None,
+    /// The held request is sent again; its answer waits at the `continue` URL.
+    Replay {
+        /// Largest request that is held, in bytes of body.
+        max_body: usize,
+    },
+    /// The backend is told.
+    Notify(Box<Call>),
+}
+
+/// How answers are inspected.
+#[derive(Clone, Copy, Debug)]
+pub struct Inspection {
+    /// Largest body that is read, in bytes.
+    pub max_body: usize,
+    /// Over it.
+    pub oversize: Unreadable,
+    /// In an encoding that is not decoded.
+    pub undecodable: Unreadable,
+    /// JSON by its type, but not by its bytes.
+    pub malformed: Unreadable,
+}
+
+impl Default for Inspection {
+    fn default() -> Self {
+        let block = Unreadable::Block;
+        Self {
+            max_body: 1 << 20,
+            oversize: block,
+            undecodable: block,
+            malformed: block,
+        }
+    }
+}
+
+/// What becomes of an answer that cannot be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// The customer gets an error in its place.
+    Block,
+    /// It passes, counted and logged.
+    Release,
+}
+
+/// CORS for chatgate's own answers.
+#[derive(Clone, Debug)]
+pub struct Cors {
+    /// Allowed origins, as a browser writes them; `*` alone allows any, without credentials.
+    pub origins: Vec<HeaderValue>,
+    /// Whether cookies are allowed along.
+    pub credentials: bool,
+    /// Request headers allowed in a preflight; empty mirrors what is asked.
+    pub headers: Vec<Box<str>>,
+}

@@ -1,0 +1,12 @@
+//! Mid-chat login: challenge → login URL → return.
+
+pub mod keys;
+pub mod page;
+pub mod returned;
+pub mod token;
+pub mod webhook;
+
+pub use keys::SecurityKeys;
+pub use page::LoginPage;
+pub use returned::{Outcome, Return};
+pub use token::LoginToken;

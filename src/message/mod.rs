@@ -1,0 +1,17 @@
+//! What requests and answers say. Sans-IO: bytes in, facts out.
+//!
+//! [`view`] shows a request or an answer to whoever asks; [`select`] takes one
+//! value out of it; [`json`] reads bodies the way a suspicious reader does;
+//! [`edit`] changes members of a JSON body and nothing else; [`header`] knows
+//! which header names are one name in disguise; [`target`] refuses ambiguous paths.
+
+pub mod edit;
+pub mod header;
+pub mod json;
+pub mod select;
+pub mod target;
+pub mod view;
+
+pub use json::{Json, JsonPath};
+pub use select::Selector;
+pub use view::{AnswerView, Body, RequestView};

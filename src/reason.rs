@@ -1,0 +1,176 @@
+//! Every verdict's stable reason code: one name in logs, metrics and answers.
+
+use std::fmt;
+
+use http::StatusCode;
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident $code:literal $status:literal $message:literal;)+) => {
+        /// Why a request or an answer met the verdict it met.
+        ///
+        /// The code is stable: dashboards and login pages may depend on it. The
+        /// message goes to whoever is outside and tells nothing useful to an attacker.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Reason {
+            /// All of them, for the documentation and for metrics that start at zero.
+            pub const ALL: &'static [Reason] = &[$(Reason::$name,)+];
+
+            /// The stable code, lower case with hyphens.
+            pub const fn code(self) -> &'static str {
+                match self { $(Reason::$name => $code,)+ }
+            }
+
+            /// The status of the answer chatgate makes itself.
+            pub fn status(self) -> StatusCode {
+                let status: u16 = match self { $(Reason::$name => $status,)+ };
+                StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+
+            /// What an outsider is told.
+            pub const fn message(self) -> &'static str {
+                match self { $(Reason::$name => $message,)+ }
+            }
+
+            /// What the code means, for operators.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Reason::$name => concat!($($doc),+),)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    // ── admission ─────────────────────────────────────────────────────────
+    /// The request target can be read in more than one way.
+    AmbiguousPath "ambiguous-path" 400 "The request target is ambiguous.";
+    /// No Host, several, or one that is not a host name.
+    BadHost "bad-host" 400 "The Host header is missing or malformed.";
+    /// A header that decides something came more than once.
+    DuplicateHeader "duplicate-header" 400 "A header was sent more than once.";
+    /// A selector found more than one value where one decides.
+    AmbiguousValue "ambiguous-value" 400 "A value was given more than once.";
+    /// The request body is not what its route needs it to be.
+    BadBody "bad-body" 400 "The request body could not be read.";
+    /// The request body is longer than the route's cap.
+    BodyTooLarge "body-too-large" 413 "The request body is too large.";
+    /// No route matches method, host and path.
+    NoRoute "no-route" 404 "Not found.";
+    /// A route of kind `deny` matched.
+    Denied "denied" 403 "Not allowed.";
+    /// The route needs an interaction id and the request names none.
+    NoInteraction "no-interaction" 400 "The conversation is not named.";
+    // ── identity ──────────────────────────────────────────────────────────
+    /// The route requires an identity and the request brings no proof.
+    ProofMissing "proof-missing" 401 "Authentication is required.";
+    /// A token or hash that cannot be read.
+    ProofMalformed "proof-malformed" 401 "Authentication failed.";
+    /// A signature or hash that does not verify.
+    ProofSignature "proof-signature" 401 "Authentication failed.";
+    /// An algorithm the key is not pinned to.
+    ProofAlgorithm "proof-algorithm" 401 "Authentication failed.";
+    /// No key of that name is known.
+    ProofUnknownKey "proof-unknown-key" 401 "Authentication failed.";
+    /// The proof's time is over.
+    ProofExpired "proof-expired" 401 "Authentication failed.";
+    /// The proof is not valid yet.
+    ProofNotYetValid "proof-not-yet-valid" 401 "Authentication failed.";
+    /// Issued by somebody else.
+    ProofIssuer "proof-issuer" 401 "Authentication failed.";
+    /// Meant for somebody else.
+    ProofAudience "proof-audience" 401 "Authentication failed.";
+    /// A required claim is missing or has the wrong type.
+    ProofClaim "proof-claim" 401 "Authentication failed.";
+    /// A single-use proof was used before.
+    ProofReplayed "proof-replayed" 401 "Authentication failed.";
+    /// The website does not know the session.
+    SessionUnknown "session-unknown" 401 "Authentication failed.";
+    /// What the proof is checked against cannot be reached.
+    VerifierUnavailable "verifier-unavailable" 503 "Authentication is not available just now.";
+    /// The interaction belongs to another subject.
+    SubjectChanged "subject-changed" 403 "This conversation belongs to somebody else.";
+    /// The interaction is owned by another client.
+    NotOwner "not-owner" 403 "This conversation belongs to somebody else.";
+    /// The side call did not complete, so the message may not pass.
+    SideCallFailed "side-call-failed" 502 "The conversation could not be prepared.";
+    // ── answers ───────────────────────────────────────────────────────────
+    /// Nothing in the answer asks for authentication.
+    Unflagged "unflagged" 200 "";
+    /// Flagged, and the interaction is authenticated at that level.
+    Authenticated "authenticated" 200 "";
+    /// Flagged, and the interaction is not authenticated at that level.
+    Flagged "flagged" 200 "Authentication is required.";
+    /// Flagged by a rule that only observes.
+    FlagObserved "flag-observed" 200 "";
+    /// The answer is longer than the inspection cap.
+    AnswerTooLarge "answer-too-large" 502 "The answer could not be checked.";
+    /// The answer has an encoding that chatgate does not decode.
+    AnswerUndecodable "answer-undecodable" 502 "The answer could not be checked.";
+    /// The answer is not the JSON it says it is.
+    AnswerMalformed "answer-malformed" 502 "The answer could not be checked.";
+    /// Flagged, but no challenge can be made for this request.
+    ChallengeImpossible "challenge-impossible" 403 "Authentication is required.";
+    // ── login return ──────────────────────────────────────────────────────
+    /// The return cannot be read.
+    ReturnMalformed "return-malformed" 400 "The login could not be completed.";
+    /// A parameter, member or header came twice.
+    ReturnDuplicate "return-duplicate" 400 "The login could not be completed.";
+    /// The return's signature does not verify.
+    ReturnSignature "return-signature" 401 "The login could not be completed.";
+    /// The return was signed too long ago, or ahead of time.
+    ReturnStale "return-stale" 401 "The login could not be completed.";
+    /// The return names another channel.
+    ReturnChannel "return-channel" 401 "The login could not be completed.";
+    /// No such login token.
+    TokenUnknown "token-unknown" 401 "The login could not be completed.";
+    /// The login token's time to live is over.
+    TokenExpired "token-expired" 401 "The login could not be completed.";
+    /// The login token was used before.
+    TokenUsed "token-used" 401 "The login could not be completed.";
+    /// A newer login URL, a logout or the end of the interaction revoked the token.
+    TokenRevoked "token-revoked" 401 "The login could not be completed.";
+    /// The customer logged in.
+    LoginSucceeded "login-succeeded" 200 "You are logged in.";
+    /// The login page reports a failure.
+    LoginFailed "login-failed" 200 "The login did not succeed.";
+    /// The customer cancelled.
+    LoginCancelled "login-cancelled" 200 "The login was cancelled.";
+    // ── the rest ──────────────────────────────────────────────────────────
+    /// Passed without a judgement: the route asks for none.
+    Passed "passed" 200 "";
+    /// Nothing is waiting at this `continue` URL for whoever asks.
+    NothingHeld "nothing-held" 404 "Nothing is waiting here.";
+    /// The upstream did not answer.
+    UpstreamUnavailable "upstream-unavailable" 502 "The messaging service did not answer.";
+    /// The upstream took too long.
+    UpstreamTimeout "upstream-timeout" 504 "The messaging service did not answer in time.";
+    /// The store holds as much as it may.
+    StoreFull "store-full" 503 "The service is busy.";
+    /// A fault of chatgate's own.
+    Internal "internal" 500 "Something went wrong.";
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_tidy() {
+        let codes: HashSet<_> = Reason::ALL.iter().map(|r| r.code()).collect();
+        assert_eq!(codes.len(), Reason::ALL.len());
+        assert!(
+            codes
+                .iter()
+                .all(|c| c.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'))
+        );
+    }
+}
