@@ -1,0 +1,55 @@
+//! What the integration tests stand on: doubles of the two sides of the gateway, and the gateway.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`message`] | a request to send, an answer that came, byte for byte |
+//! | [`origin`] | a scripted backend over HTTP/1: answers exactly as told, keeps what it was sent |
+//! | [`h2`] | the same over HTTP/2, and an HTTP/2 client |
+//! | [`wire`] | an HTTP/1 client that sends any bytes, over TCP or TLS |
+//! | [`browser`] | a client with a cookie jar, for the plot of a test |
+//! | [`gateway`] | the gateway, in this process with a clock moved by hand, or as its own process |
+//! | [`metrics`] | what the admin listener counts |
+//! | [`node`] | the real backends of `tests/backends`, run by node |
+//! | [`tls`] | one certificate for everybody |
+//! | [`ports`] | free ports |
+
+#![allow(dead_code, unused_imports)]
+
+pub mod browser;
+pub mod gateway;
+pub mod h2;
+pub mod message;
+pub mod metrics;
+pub mod node;
+pub mod origin;
+pub mod ports;
+pub mod tls;
+pub mod wire;
+
+pub use browser::Browser;
+pub use gateway::{Addresses, Process};
+pub use message::{Answer, Request};
+pub use metrics::Metrics;
+pub use node::Node;
+pub use origin::{Framing, Origin, Reply, Seen};
+pub use wire::Wire;
+
+use std::time::{Duration, Instant};
+
+/// Nothing that a test waits for takes longer than this on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks again until `look` has an answer.
+///
+/// # Panics
+/// When [`PATIENCE`] is over; `what` says what did not happen.
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "did not happen: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

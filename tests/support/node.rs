@@ -1,0 +1,113 @@
+//! The real backends of `tests/backends`, run by node.
+
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use super::{eventually, ports};
+
+/// A running script; it ends with the value.
+pub struct Node {
+    /// Where it listens.
+    pub address: SocketAddr,
+    child: Child,
+    output: Arc<Mutex<String>>,
+}
+
+impl Node {
+    /// Starts a server of `tests/backends` with a free port as its only argument,
+    /// and waits until it accepts. `None` where node or its packages are missing,
+    /// so that `cargo test` alone passes; with `CHATGATE_TEST_BACKENDS` set (as
+    /// `make test` does) that is a failure.
+    pub fn start(script: &str) -> Option<Self> {
+        if !ready() {
+            return None;
+        }
+        let address = ports::free();
+        let mut child = Command::new("node")
+            .arg(script)
+            .arg(address.port().to_string())
+            .current_dir(directory())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = Arc::new(Mutex::new(String::new()));
+        collect(child.stdout.take().unwrap(), Arc::clone(&output));
+        collect(child.stderr.take().unwrap(), Arc::clone(&output));
+        let mut node = Self {
+            address,
+            child,
+            output,
+        };
+        eventually(script, || {
+            if let Some(status) = node.child.try_wait().unwrap() {
+                panic!("{script} ended with {status}: {}", node.output());
+            }
+            TcpStream::connect(address).ok()
+        });
+        Some(node)
+    }
+
+    /// What it printed.
+    pub fn output(&self) -> String {
+        self.output.lock().unwrap().clone()
+    }
+
+    /// Runs a script of `tests/backends` to its end and hands out what it printed;
+    /// the call's failure is the test's.
+    pub fn run(script: &str, arguments: &[&str]) -> String {
+        let done = Command::new("node")
+            .arg(script)
+            .args(arguments)
+            .current_dir(directory())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert!(
+            done.status.success(),
+            "{script}: {said}{}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+        said
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Whether node and the packages are there.
+pub fn ready() -> bool {
+    let node = Command::new("node").arg("--version").output();
+    let there = node.is_ok_and(|done| done.status.success())
+        && directory().join("node_modules/botkit").is_dir();
+    let wanted = std::env::var_os("CHATGATE_TEST_BACKENDS").is_some();
+    assert!(
+        there || !wanted,
+        "run `npm ci --ignore-scripts` in tests/backends"
+    );
+    if !there {
+        eprintln!("skipped: no node packages in tests/backends");
+    }
+    there
+}
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/backends")
+}
+
+fn collect(stream: impl std::io::Read + Send + 'static, output: Arc<Mutex<String>>) {
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            *output.lock().unwrap() += &(line + "\n");
+        }
+    });
+}
