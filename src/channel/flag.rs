@@ -1,10 +1,10 @@
 //! What makes an answer require authentication.
 
-use http::{HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::Value;
 
 use crate::interaction::Level;
-use crate::message::{AnswerView, JsonPath, Selector};
+use crate::message::{AnswerView, Json, JsonPath, Selector};
 
 /// A rule: an answer is flagged when all its conditions hold.
 #[derive(Clone, Debug)]
@@ -13,7 +13,8 @@ pub struct Flag {
     pub name: Box<str>,
     /// Statuses; empty means any.
     pub status: Vec<StatusCode>,
-    /// A header that must be there, with one of these values (empty: any value).
+    /// A header that must be there, with one of these values (empty: any value). One
+    /// line, or one item of a comma-separated line, is enough; case does not matter.
     pub header: Option<(HeaderName, Vec<Box<str>>)>,
     /// A query that must select something (equal to `equals`, if given).
     pub json: Option<JsonCondition>,
@@ -30,7 +31,8 @@ pub struct Flag {
 pub struct JsonCondition {
     /// What to look for, anywhere.
     pub path: JsonPath,
-    /// The value one of the selected must have; `None`: any but `false` and `null`.
+    /// The value one of the selected must have, numbers compared by value; `None`:
+    /// any but `false` and `null`.
     pub equals: Option<Value>,
 }
 
@@ -65,17 +67,246 @@ pub enum Head {
 impl Flag {
     /// Judges the head alone.
     pub fn head(&self, answer: &AnswerView<'_>) -> Head {
-        todo!()
+        let status = self.status.is_empty() || self.status.contains(&answer.status);
+        let header =
+            |(name, values): &(HeaderName, Vec<Box<str>>)| has_header(answer.headers, name, values);
+        if !status || !self.header.as_ref().is_none_or(header) {
+            Head::No
+        } else if self.json.is_some() {
+            Head::Body
+        } else {
+            Head::Yes
+        }
     }
 
     /// Whether the whole answer is flagged. The caller has ruled out bodies that
     /// cannot be read; here a body that is absent or not JSON matches no JSON condition.
     pub fn matches(&self, answer: &AnswerView<'_>) -> bool {
-        todo!()
+        match self.head(answer) {
+            Head::No => false,
+            Head::Yes => true,
+            Head::Body => self
+                .json
+                .as_ref()
+                .zip(answer.body)
+                .is_some_and(|(condition, body)| {
+                    condition.path.may_match(body.bytes())
+                        && body.json().is_ok_and(|json| condition.holds(json))
+                }),
+        }
     }
 
     /// The level it demands of this answer.
     pub fn level(&self, answer: &AnswerView<'_>) -> Level {
-        todo!()
+        match &self.level {
+            FlagLevel::Fixed(level) => *level,
+            FlagLevel::Named {
+                selector,
+                names,
+                fallback,
+            } => match selector.answer(answer) {
+                Ok(None) => *fallback,
+                Ok(Some(name)) => {
+                    let known = names.iter().position(|known| **known == *name);
+                    level(known.map_or(names.len(), |index| index + 1))
+                }
+                Err(_) => level(names.len()),
+            },
+        }
+    }
+}
+
+impl JsonCondition {
+    /// Whether it holds in some reading of the document.
+    pub fn holds(&self, json: &Json) -> bool {
+        let values = self.path.select(json);
+        values.into_iter().any(|value| match &self.equals {
+            Some(expected) => same(value, expected),
+            None => !matches!(value, Value::Null | Value::Bool(false)),
+        })
+    }
+}
+
+/// The level at a place in the list of level names, counted from one.
+fn level(place: usize) -> Level {
+    Level(u8::try_from(place).unwrap_or(u8::MAX))
+}
+
+fn has_header(headers: &HeaderMap, name: &HeaderName, values: &[Box<str>]) -> bool {
+    let wanted = |found: &[u8]| {
+        let found = found.trim_ascii();
+        values
+            .iter()
+            .any(|value| value.as_bytes().trim_ascii().eq_ignore_ascii_case(found))
+    };
+    headers.get_all(name).into_iter().any(|line| {
+        let line = line.as_bytes();
+        values.is_empty() || wanted(line) || line.split(|byte| *byte == b',').any(wanted)
+    })
+}
+
+/// Equality as a reader has it who does not tell `1` from `1.0`.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            let both = |(name, a)| b.get(name).is_some_and(|b| same(a, b));
+            a.len() == b.len() && a.iter().all(both)
+        }
+        _ => a == b,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderValue;
+    use serde_json::json;
+
+    use super::*;
+    use crate::message::Body;
+    use crate::message::select::Source;
+
+    fn flag() -> Flag {
+        Flag {
+            name: "f".into(),
+            status: Vec::new(),
+            header: None,
+            json: None,
+            level: FlagLevel::Fixed(Level(1)),
+            observe: false,
+            strip: false,
+        }
+    }
+
+    fn condition(path: &str, equals: Option<Value>) -> Option<JsonCondition> {
+        let path = JsonPath::parse(path).unwrap();
+        Some(JsonCondition { path, equals })
+    }
+
+    fn judge<T>(
+        head: &[(&'static str, &str)],
+        body: &str,
+        judge: impl Fn(&AnswerView<'_>) -> T,
+    ) -> T {
+        let headers = head
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_str(value).unwrap(),
+                )
+            })
+            .collect();
+        let body = Body::new(Bytes::copy_from_slice(body.as_bytes()));
+        judge(&AnswerView {
+            status: StatusCode::UNAUTHORIZED,
+            headers: &headers,
+            body: Some(&body),
+        })
+    }
+
+    #[test]
+    fn status_decides_from_the_head() {
+        let mut flag = flag();
+        assert_eq!(judge(&[], "", |a| flag.head(a)), Head::Yes);
+        flag.status = vec![StatusCode::OK, StatusCode::UNAUTHORIZED];
+        assert_eq!(judge(&[], "", |a| flag.head(a)), Head::Yes);
+        flag.json = condition("$.x", None);
+        assert_eq!(judge(&[], "", |a| flag.head(a)), Head::Body);
+        flag.status.pop();
+        assert_eq!(judge(&[], r#"{"x":1}"#, |a| flag.head(a)), Head::No);
+        assert!(!judge(&[], r#"{"x":1}"#, |a| flag.matches(a)));
+    }
+
+    #[test]
+    fn a_header_flags_by_presence_or_by_any_of_its_values() {
+        let name = HeaderName::from_static("x-auth");
+        let mut flag = flag();
+        flag.header = Some((name.clone(), Vec::new()));
+        assert!(judge(&[("x-auth", "")], "", |a| flag.matches(a)));
+        assert!(!judge(&[("x-other", "yes")], "", |a| flag.matches(a)));
+        flag.header = Some((name, vec!["yes".into(), "a, b".into()]));
+        for value in ["yes", "YES", "no, yes ", "a, b"] {
+            assert!(
+                judge(&[("x-auth", value)], "", |a| flag.matches(a)),
+                "{value}"
+            );
+        }
+        let twice = [("x-auth", "no"), ("x-auth", "yes")];
+        assert!(judge(&twice, "", |a| flag.matches(a)));
+        assert!(!judge(&[("x-auth", "no, yess")], "", |a| flag.matches(a)));
+    }
+
+    #[test]
+    fn a_member_flags_however_it_is_written() {
+        let mut flag = flag();
+        flag.json = condition("$..flag", Some(json!(true)));
+        for body in [
+            r#"[{"flag":true}]"#,
+            r#"[{"flag" : true}]"#,
+            r#"{"\u0066lag":true}"#,
+            r#"{"flag":false,"flag":true}"#,
+            r#"{"flag":true,"flag":false}"#,
+            r#"{"flag":0,"flag":true,"flag":false}"#,
+            r#"{"n":1e999,"flag":true}"#,
+        ] {
+            assert!(judge(&[], body, |a| flag.matches(a)), "{body}");
+        }
+        for body in [
+            r#"{"flag":false}"#,
+            r#"{"text":"flag: true"}"#,
+            r#"{"flag":"true"}"#,
+            "{}",
+        ] {
+            assert!(!judge(&[], body, |a| flag.matches(a)), "{body}");
+        }
+    }
+
+    #[test]
+    fn without_a_wanted_value_false_and_null_do_not_flag() {
+        let mut flag = flag();
+        flag.json = condition("$..flag", None);
+        for body in [
+            r#"{"flag":0}"#,
+            r#"{"flag":""}"#,
+            r#"{"a":[{"flag":null},{"flag":{}}]}"#,
+        ] {
+            assert!(judge(&[], body, |a| flag.matches(a)), "{body}");
+        }
+        for body in [r#"{"flag":null}"#, r#"[{"flag":false}]"#] {
+            assert!(!judge(&[], body, |a| flag.matches(a)), "{body}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_compared_by_value() {
+        assert!(same(&json!({"a":[1, 2.5]}), &json!({"a":[1.0, 2.5]})));
+        assert!(!same(&json!([1]), &json!([2])) && !same(&json!([1]), &json!([1, 1])));
+        assert!(!same(&json!({"a":1}), &json!({"b":1})) && !same(&json!(1), &json!("1")));
+    }
+
+    #[test]
+    fn the_answer_may_name_the_level() {
+        let mut flag = flag();
+        let path = JsonPath::parse("$..level").unwrap();
+        flag.level = FlagLevel::Named {
+            selector: Selector(vec![Source::AnswerJson(path)]),
+            names: vec!["claimed".into(), "verified".into(), "strong".into()],
+            fallback: Level(2),
+        };
+        for (body, level) in [
+            (r#"{"level":"claimed"}"#, Level(1)),
+            (r#"{"level":"strong"}"#, Level(3)),
+            (r#"{}"#, Level(2)),
+            (r#"{"level":"unknown"}"#, Level(3)),
+            (r#"{"level":"claimed","level":"verified"}"#, Level(3)),
+            ("{", Level(3)),
+        ] {
+            assert_eq!(judge(&[], body, |a| flag.level(a)), level, "{body}");
+        }
     }
 }

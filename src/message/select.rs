@@ -1,31 +1,38 @@
 //! Selectors: one value out of a request or an answer.
 
-use super::JsonPath;
-use super::view::{AnswerView, RequestView};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName};
+use serde_json::{Number, Value};
+
+use super::header::raw_cookies;
+use super::target::{decode, pairs};
+use super::view::{AnswerView, Body, RequestView};
+use super::{Json, JsonPath};
 use crate::reason::Reason;
 
 /// Where a value is.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// A parameter of the route's path pattern.
+    /// A parameter of the route's path pattern, decoded.
     Path(Box<str>),
     /// A query parameter, decoded.
     Query(Box<str>),
     /// A header; `scheme` is the word before the value (`Bearer`), taken off in any case.
     Header {
         /// Lower-case name.
-        name: http::HeaderName,
+        name: HeaderName,
         /// The authentication scheme in front of the value.
         scheme: Option<Box<str>>,
     },
     /// A cookie.
     Cookie(Box<str>),
     /// A JSONPath into the body; strings as they are, numbers and booleans as written.
+    /// A number that readers round differently (`1.0`, `1e3`, beyond 64 bits) is ambiguous.
     Json(JsonPath),
     /// A field of a form body.
     Form(Box<str>),
     /// A header of the answer.
-    AnswerHeader(http::HeaderName),
+    AnswerHeader(HeaderName),
     /// A JSONPath into the answer's body.
     AnswerJson(JsonPath),
 }
@@ -37,28 +44,382 @@ pub struct Selector(pub Vec<Source>);
 impl Selector {
     /// Whether the request's body has to be read for it.
     pub fn needs_body(&self) -> bool {
-        todo!()
+        let body = |source: &Source| matches!(source, Source::Json(_) | Source::Form(_));
+        self.0.iter().any(body)
     }
 
     /// Whether it looks into the answer.
     pub fn needs_answer(&self) -> bool {
-        todo!()
+        let header = |source: &Source| matches!(source, Source::AnswerHeader(_));
+        self.needs_answer_body() || self.0.iter().any(header)
     }
 
     /// Whether it looks into the answer's body.
     pub fn needs_answer_body(&self) -> bool {
-        todo!()
+        let body = |source: &Source| matches!(source, Source::AnswerJson(_));
+        self.0.iter().any(body)
     }
 
-    /// The value in the request: not empty. Two different values in one place
-    /// (duplicate header, parameter, member) are [`Reason::AmbiguousValue`]; a body
-    /// that should be JSON and is not is [`Reason::BadBody`].
+    /// The value in the request: not empty. Two values in one place (duplicate
+    /// header, cookie or parameter, even equal ones; nodes or readings of a body
+    /// that differ), and a value that is no text, are [`Reason::AmbiguousValue`];
+    /// a body that should be JSON and is not is [`Reason::BadBody`].
     pub fn request(&self, request: &RequestView<'_>) -> Result<Option<String>, Reason> {
-        todo!()
+        self.first(|source| source.request(request))
     }
 
     /// The value in the answer, by the same rules.
     pub fn answer(&self, answer: &AnswerView<'_>) -> Result<Option<String>, Reason> {
-        todo!()
+        self.first(|source| source.answer(answer))
+    }
+
+    fn first(
+        &self,
+        find: impl Fn(&Source) -> Result<Option<String>, Reason>,
+    ) -> Result<Option<String>, Reason> {
+        for source in &self.0 {
+            if let Some(value) = find(source)?.filter(|value| !value.is_empty()) {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Source {
+    fn request(&self, request: &RequestView<'_>) -> Result<Option<String>, Reason> {
+        match self {
+            Self::Path(name) => {
+                let named = request.params.iter().filter(|(param, _)| param == name);
+                only(named.map(|(_, value)| decode(value).into_owned()))
+            }
+            Self::Query(name) => parameter(request.query.unwrap_or_default(), name),
+            Self::Header { name, scheme } => {
+                let value = header(request.headers, name)?;
+                Ok(match scheme {
+                    Some(scheme) => value.and_then(|value| credentials(&value, scheme)),
+                    None => value,
+                })
+            }
+            Self::Cookie(name) => {
+                let mut values = raw_cookies(request.headers, name);
+                let value = values.next();
+                match (value, values.next()) {
+                    (Some(value), None) => text(value).map(Some),
+                    (None, _) => Ok(None),
+                    (Some(_), Some(_)) => Err(Reason::AmbiguousValue),
+                }
+            }
+            Self::Json(path) => match request.body {
+                Some(body) if is_form(request.headers) && body.json().is_err() => Ok(None),
+                body => member(body, path),
+            },
+            Self::Form(name) => {
+                let body = request.body.map_or(&[][..], |body| body.bytes());
+                parameter(
+                    std::str::from_utf8(body).map_err(|_| Reason::BadBody)?,
+                    name,
+                )
+            }
+            Self::AnswerHeader(_) | Self::AnswerJson(_) => Ok(None),
+        }
+    }
+
+    fn answer(&self, answer: &AnswerView<'_>) -> Result<Option<String>, Reason> {
+        match self {
+            Self::AnswerHeader(name) => header(answer.headers, name),
+            Self::AnswerJson(path) => member(answer.body, path),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The value, when there is only one.
+fn only(mut values: impl Iterator<Item = String>) -> Result<Option<String>, Reason> {
+    match (values.next(), values.next()) {
+        (value, None)
+            if !value
+                .as_ref()
+                .is_some_and(|v| v.contains(char::REPLACEMENT_CHARACTER)) =>
+        {
+            Ok(value)
+        }
+        _ => Err(Reason::AmbiguousValue),
+    }
+}
+
+fn parameter(query: &str, name: &str) -> Result<Option<String>, Reason> {
+    let named = pairs(query).into_iter().filter(|(param, _)| param == name);
+    only(named.map(|(_, value)| value))
+}
+
+fn header(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Reason> {
+    let mut lines = headers.get_all(name).into_iter();
+    match (lines.next(), lines.next()) {
+        (None, _) => Ok(None),
+        (Some(line), None) => text(line.as_bytes().trim_ascii()).map(Some),
+        (Some(_), Some(_)) => Err(Reason::AmbiguousValue),
+    }
+}
+
+fn text(bytes: &[u8]) -> Result<String, Reason> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Reason::AmbiguousValue)?;
+    Ok(text.into())
+}
+
+/// What follows the scheme, in any case; `None` for another scheme.
+fn credentials(value: &str, scheme: &str) -> Option<String> {
+    let (word, rest) = value.split_once([' ', '\t'])?;
+    word.eq_ignore_ascii_case(scheme)
+        .then(|| rest.trim_ascii().into())
+}
+
+/// Whether the request says that its body is a form. It only excuses a body that
+/// is not JSON: one that is JSON is read as such, whatever it is called.
+fn is_form(headers: &HeaderMap) -> bool {
+    let form = b"application/x-www-form-urlencoded";
+    headers.get(CONTENT_TYPE).is_some_and(|kind| {
+        let kind = kind.as_bytes().get(..form.len());
+        kind.is_some_and(|kind| kind.eq_ignore_ascii_case(form))
+    })
+}
+
+/// What the query selects in the body. All nodes in all readings have to agree.
+fn member(body: Option<&Body>, path: &JsonPath) -> Result<Option<String>, Reason> {
+    let Some(body) = body.filter(|body| !body.bytes().is_empty()) else {
+        return Ok(None);
+    };
+    let json: &Json = body.json().map_err(|_| Reason::BadBody)?;
+    let mut agreed = None;
+    for view in json.views() {
+        let nodes = path.select_in(view);
+        let texts: Vec<_> = nodes.into_iter().map(scalar).collect::<Result<_, _>>()?;
+        let value = texts.first().cloned().flatten();
+        let alike = texts.iter().all(|text| *text == value);
+        if !alike || agreed.get_or_insert_with(|| value.clone()) != &value {
+            return Err(Reason::AmbiguousValue);
+        }
+    }
+    Ok(agreed.flatten())
+}
+
+fn scalar(value: &Value) -> Result<Option<String>, Reason> {
+    match value {
+        Value::Null => Ok(None),
+        Value::String(text) if text.is_empty() => Ok(None),
+        Value::String(text) => Ok(Some(text.clone())),
+        Value::Bool(bool) => Ok(Some(bool.to_string())),
+        Value::Number(number) if is_exact(number) => Ok(Some(number.to_string())),
+        Value::Number(_) | Value::Array(_) | Value::Object(_) => Err(Reason::AmbiguousValue),
+    }
+}
+
+fn is_exact(number: &Number) -> bool {
+    number.is_u64() || number.is_i64() || number.as_f64().is_some_and(|n| n.fract() != 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::{HeaderValue, Method, StatusCode};
+
+    use super::*;
+
+    /// A request to take apart.
+    #[derive(Default)]
+    struct Request {
+        query: Option<&'static str>,
+        headers: HeaderMap,
+        params: Vec<(Box<str>, Box<str>)>,
+        body: Option<Body>,
+    }
+
+    impl Request {
+        fn header(mut self, name: &'static str, value: &str) -> Self {
+            self.headers
+                .append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            self
+        }
+
+        fn body(mut self, body: &str) -> Self {
+            self.body = Some(Body::new(Bytes::copy_from_slice(body.as_bytes())));
+            self
+        }
+
+        fn select(&self, sources: impl Into<Vec<Source>>) -> Result<Option<String>, Reason> {
+            Selector(sources.into()).request(&RequestView {
+                method: &Method::POST,
+                path: "/",
+                query: self.query,
+                headers: &self.headers,
+                params: &self.params,
+                body: self.body.as_ref(),
+            })
+        }
+    }
+
+    fn json(path: &str) -> Source {
+        Source::Json(JsonPath::parse(path).unwrap())
+    }
+
+    fn bearer() -> Source {
+        Source::Header {
+            name: HeaderName::from_static("authorization"),
+            scheme: Some("Bearer".into()),
+        }
+    }
+
+    fn found(value: &str) -> Result<Option<String>, Reason> {
+        Ok(Some(value.into()))
+    }
+
+    const AMBIGUOUS: Result<Option<String>, Reason> = Err(Reason::AmbiguousValue);
+
+    #[test]
+    fn path_parameters_are_decoded() {
+        let request = Request {
+            params: vec![("id".into(), "a%3Ab".into()), ("x".into(), "".into())],
+            ..Request::default()
+        };
+        assert_eq!(request.select([Source::Path("id".into())]), found("a:b"));
+        assert_eq!(request.select([Source::Path("x".into())]), Ok(None));
+        assert_eq!(request.select([Source::Path("y".into())]), Ok(None));
+    }
+
+    #[test]
+    fn query_parameters_are_decoded_and_single() {
+        let request = Request {
+            query: Some("a=1%202&b=x&b=x&c=&d=%ff&%65=5"),
+            ..Request::default()
+        };
+        let query = |name: &str| request.select([Source::Query(name.into())]);
+        assert_eq!(query("a"), found("1 2"));
+        assert_eq!(query("b"), AMBIGUOUS);
+        assert_eq!(query("c"), Ok(None));
+        assert_eq!(query("d"), AMBIGUOUS);
+        assert_eq!(query("e"), found("5"));
+    }
+
+    #[test]
+    fn a_scheme_is_taken_off_in_any_case() {
+        let select = |value: &str| {
+            Request::default()
+                .header("authorization", value)
+                .select([bearer()])
+        };
+        assert_eq!(select("bEARER   abc"), found("abc"));
+        assert_eq!(select("Basic abc"), Ok(None));
+        assert_eq!(select("Bearer"), Ok(None));
+        assert_eq!(select("Bearerabc"), Ok(None));
+    }
+
+    #[test]
+    fn duplicate_headers_are_ambiguous_even_when_equal() {
+        let request = Request::default()
+            .header("authorization", "Bearer a")
+            .header("authorization", "Bearer a");
+        assert_eq!(request.select([bearer()]), AMBIGUOUS);
+    }
+
+    #[test]
+    fn duplicate_cookies_are_ambiguous_wherever_they_stand() {
+        let cookie = || [Source::Cookie("sid".into())];
+        let one = Request::default().header("cookie", "a=b; sid=x");
+        assert_eq!(one.select(cookie()), found("x"));
+        assert_eq!(one.header("cookie", "sid=x").select(cookie()), AMBIGUOUS);
+        let broken = Request::default().header("cookie", "a=b");
+        assert_eq!(broken.select(cookie()), Ok(None));
+    }
+
+    #[test]
+    fn members_are_text() {
+        let request = Request::default()
+            .body(r#"{"s":"x","i":12345678901234567890,"h":1.5,"b":false,"n":null,"e":"","o":{},"f":1.0,"g":1e999}"#);
+        let member = |name: &str| request.select([json(&format!("$.{name}"))]);
+        assert_eq!(member("s"), found("x"));
+        assert_eq!(member("i"), found("12345678901234567890"));
+        assert_eq!(member("h"), found("1.5"));
+        assert_eq!(member("b"), found("false"));
+        assert_eq!(member("n"), Ok(None));
+        assert_eq!(member("e"), Ok(None));
+        assert_eq!(member("missing"), Ok(None));
+        for name in ["o", "f", "g"] {
+            assert_eq!(member(name), AMBIGUOUS, "{name}");
+        }
+    }
+
+    #[test]
+    fn readings_and_nodes_have_to_agree() {
+        for (body, expected) in [
+            (r#"{"id":"a","id":"a"}"#, found("a")),
+            (r#"{"id":"a","id":"b"}"#, AMBIGUOUS),
+            (r#"{"id":"a","i\u0064":"b"}"#, AMBIGUOUS),
+            (r#"{"id":"a","id":null}"#, AMBIGUOUS),
+            (r#"{"x":{"id":"a"},"x":{}}"#, AMBIGUOUS),
+            (r#"[{"id":"a"},{"id":"a"}]"#, found("a")),
+            (r#"[{"id":"a"},{"id":"b"}]"#, AMBIGUOUS),
+            (r#"[{"id":""},{"id":"b"}]"#, AMBIGUOUS),
+        ] {
+            let request = Request::default().body(body);
+            assert_eq!(request.select([json("$..id")]), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_not_json_is_bad() {
+        for body in ["{", "id=a", "\u{0}"] {
+            let request = Request::default().body(body);
+            assert_eq!(
+                request.select([json("$.id")]),
+                Err(Reason::BadBody),
+                "{body}"
+            );
+        }
+        assert_eq!(Request::default().body("").select([json("$.id")]), Ok(None));
+        assert_eq!(Request::default().select([json("$.id")]), Ok(None));
+    }
+
+    #[test]
+    fn form_fields_are_read_and_json_is_json_whatever_it_is_called() {
+        let kind = "Application/x-www-form-urlencoded; charset=utf-8";
+        let sources = || [json("$.id"), Source::Form("id".into())];
+        let form = Request::default().header("content-type", kind);
+        assert_eq!(form.body("id=a&x=1").select(sources()), found("a"));
+        let twice = Request::default().header("content-type", kind);
+        assert_eq!(twice.body("id=a&id=a").select(sources()), AMBIGUOUS);
+        let json = Request::default().header("content-type", kind);
+        assert_eq!(json.body(r#"{"id":"a"}"#).select(sources()), found("a"));
+    }
+
+    #[test]
+    fn the_first_source_that_has_a_value_wins() {
+        let request = Request {
+            query: Some("a=&b=2&c=3"),
+            ..Request::default()
+        };
+        let sources = ["x", "a", "b", "c"].map(|name| Source::Query(name.into()));
+        assert_eq!(request.select(sources), found("2"));
+        assert_eq!(request.select([]), Ok(None));
+    }
+
+    #[test]
+    fn answers_are_read_by_answer_sources_alone() {
+        let name = HeaderName::from_static("x-id");
+        let headers = [(name.clone(), HeaderValue::from_static("h"))];
+        let headers = headers.into_iter().collect();
+        let body = Body::new(Bytes::from_static(br#"{"id":"b"}"#));
+        let answer = AnswerView {
+            status: StatusCode::OK,
+            headers: &headers,
+            body: Some(&body),
+        };
+        let path = JsonPath::parse("$.id").unwrap();
+        let from_body = Selector(vec![json("$.id"), Source::AnswerJson(path)]);
+        assert_eq!(from_body.answer(&answer), found("b"));
+        let from_header = Selector(vec![Source::AnswerHeader(name)]);
+        assert_eq!(from_header.answer(&answer), found("h"));
+        assert!(from_body.needs_body() && from_body.needs_answer_body());
+        assert!(from_header.needs_answer() && !from_header.needs_answer_body());
+        assert_eq!(Selector(vec![json("$.id")]).answer(&answer), Ok(None));
     }
 }
