@@ -3,13 +3,16 @@
 //! Everything here is pure: time comes in as an argument, nothing touches a
 //! socket. [`store`] keeps interactions and makes each transition atomic.
 
+mod held;
 mod identity;
+mod memory;
 mod state;
 pub mod store;
 
+pub use held::{Answer, Challenge, Held, HeldRequest, Redeemed, TokenHash};
 pub use identity::{Claims, Identity, Level};
-pub use state::{
-    Answer, Challenge, Clocks, Held, HeldRequest, Interaction, Login, OwnerHash, Redeemed,
-    Standing, TokenHash,
-};
-pub use store::{Key, Store};
+pub use state::{Clocks, Evidence, Interaction, OwnerHash, Standing};
+pub use store::{Key, Limits, Store};
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,19 @@
 //! One interaction and its transitions.
+//!
+//! The rules, each held by a test:
+//!
+//! * An interaction belongs to whoever first shows owner evidence. Anybody else
+//!   is served as anonymous, and neither keeps it alive nor changes it.
+//! * A clock has run out at exactly its timeout, not after it.
+//! * The subject never changes: not after the login ran out, not after a logout.
+//! * A login token is good once; a newer one, a logout and the end revoke it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use subtle::ConstantTimeEq;
 
+use super::held::{Challenge, Held, HeldRequest, Redeemed, TokenHash};
 use super::identity::{Identity, Level};
 use crate::reason::Reason;
 use crate::time::Time;
@@ -14,9 +22,24 @@ use crate::time::Time;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct OwnerHash(pub [u8; 32]);
 
-/// SHA-256 of a login token; the token itself is never kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TokenHash(pub [u8; 32]);
+/// What a request shows for being the owner's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// Nothing was asked for: the channel names no owner and trusts the
+    /// interaction id alone; or something stronger was shown, a login token.
+    Unasked,
+    /// The channel asks for evidence and the request brings none.
+    Missing,
+    /// The evidence that the request brings.
+    Shown(OwnerHash),
+}
+
+impl From<Option<OwnerHash>> for Evidence {
+    /// The evidence of a request on a channel that asks for it.
+    fn from(shown: Option<OwnerHash>) -> Self {
+        shown.map_or(Self::Missing, Self::Shown)
+    }
+}
 
 /// The clocks of a channel. `None` means that this clock never runs out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,88 +48,10 @@ pub struct Clocks {
     pub token_ttl: Option<Duration>,
     /// How long a login counts, from the login.
     pub authentication_timeout: Option<Duration>,
-    /// How long an interaction lives without a request.
+    /// How long an interaction lives without a request of its owner.
     pub interaction_timeout: Option<Duration>,
     /// How long an interaction lives at all.
     pub absolute_timeout: Option<Duration>,
-}
-
-/// A customer who logged in, and when.
-#[derive(Clone, Debug)]
-pub struct Login {
-    /// Who it is.
-    pub identity: Arc<Identity>,
-    /// When the login was.
-    pub at: Time,
-    /// Whether the channel's side call has told the backend.
-    pub announced: bool,
-}
-
-/// A customer's request kept until the login, to be sent again.
-#[derive(Clone, Debug)]
-pub struct HeldRequest {
-    /// Its method.
-    pub method: Method,
-    /// Path and query, byte for byte.
-    pub target: Box<str>,
-    /// Its headers, managed and hop-by-hop ones removed.
-    pub headers: HeaderMap,
-    /// Its body before anything was injected.
-    pub body: Bytes,
-}
-
-/// What the backend said to a replayed request.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// Its status.
-    pub status: StatusCode,
-    /// Its headers, hop-by-hop ones removed.
-    pub headers: HeaderMap,
-    /// Its body.
-    pub body: Bytes,
-}
-
-/// What waits behind a `continue` URL.
-#[derive(Clone, Debug)]
-pub enum Held {
-    /// The login is outstanding; this request will be sent again after it.
-    Request(Box<HeldRequest>),
-    /// The login succeeded, the request is on its way to the backend.
-    Replaying,
-    /// The answer, until the customer fetches it.
-    Answer(Box<Answer>),
-    /// There will be no answer, and why.
-    Failed(Reason),
-}
-
-/// An outstanding login URL.
-#[derive(Clone, Debug)]
-pub struct Challenge {
-    /// The login token in it.
-    pub token: TokenHash,
-    /// The level that the flag demanded.
-    pub level: Level,
-    /// When the URL was made.
-    pub created: Time,
-    /// The channel's token time to live; `None` never expires.
-    pub ttl: Option<Duration>,
-}
-
-/// What is known of one conversation.
-#[derive(Clone, Debug)]
-pub struct Interaction {
-    /// First request.
-    pub started: Time,
-    /// Latest request.
-    pub seen: Time,
-    /// Whoever made the first request that could be tied to an owner.
-    pub owner: Option<OwnerHash>,
-    /// The login that counts, if any; it may have run out.
-    pub login: Option<Login>,
-    /// The outstanding login URL, if any.
-    pub challenge: Option<Box<Challenge>>,
-    /// What waits behind the `continue` URL, and the hash of that URL's own token.
-    pub held: Option<Box<(TokenHash, Held)>>,
 }
 
 /// How an interaction stands for one request: what the decision functions see of it.
@@ -114,6 +59,8 @@ pub struct Interaction {
 pub struct Standing {
     /// The identity that counts right now, for this request's client.
     pub identity: Option<Arc<Identity>>,
+    /// When that identity logged in.
+    pub login_time: Option<Time>,
     /// Whether the channel's side call still has to tell the backend of it.
     pub unannounced: bool,
     /// Whether the interaction is someone else's: it is served as anonymous.
@@ -127,13 +74,38 @@ impl Standing {
     }
 }
 
-/// What redeeming a login token yields.
+/// What is known of one conversation.
 #[derive(Clone, Debug)]
-pub struct Redeemed {
-    /// The level that the flag demanded.
-    pub level: Level,
-    /// The request to send again, if one was held.
-    pub held: Option<HeldRequest>,
+pub struct Interaction {
+    started: Time,
+    /// Latest request of the owner.
+    seen: Time,
+    login: Option<Login>,
+    /// Whether the channel's side call has told the backend of the login.
+    announced: bool,
+    owner: Option<OwnerHash>,
+    rare: Option<Box<Rare>>,
+}
+
+/// A customer who logged in, and when. It may have run out.
+#[derive(Clone, Debug)]
+struct Login {
+    identity: Arc<Identity>,
+    at: Time,
+}
+
+/// What most interactions lack most of the time, in a box of its own: a million
+/// of them must fit into memory.
+#[derive(Clone, Debug, Default)]
+struct Rare {
+    /// The outstanding login URL.
+    challenge: Option<Challenge>,
+    /// What waits behind the `continue` URL, and the hash of that URL's own token.
+    held: Option<(TokenHash, Held)>,
+    /// The subject of a login that was taken away.
+    former: Option<Box<str>>,
+    /// A token that was consumed, and how, until the store notes it.
+    consumed: Option<(TokenHash, Reason)>,
 }
 
 impl Interaction {
@@ -142,46 +114,115 @@ impl Interaction {
         Self {
             started: now,
             seen: now,
-            owner: None,
             login: None,
-            challenge: None,
-            held: None,
+            announced: false,
+            owner: None,
+            rare: None,
         }
     }
 
     /// Whether its inactivity or absolute clock has run out.
     pub fn ended(&self, clocks: &Clocks, now: Time) -> bool {
-        todo!()
+        over(clocks.interaction_timeout, self.seen, now)
+            || over(clocks.absolute_timeout, self.started, now)
     }
 
     /// Whether a request with this evidence comes from the owner. An interaction
-    /// without an owner takes the first evidence that comes (see [`Interaction::touch`]).
-    pub fn owned_by(&self, owner: Option<&OwnerHash>) -> bool {
-        todo!()
+    /// without an owner takes the first evidence that comes (see
+    /// [`Interaction::touch`]), unless it already holds what is somebody's: it
+    /// began on a channel that asked for no evidence then.
+    pub fn owned_by(&self, evidence: Evidence) -> bool {
+        match (evidence, &self.owner) {
+            (Evidence::Unasked, _) => true,
+            (Evidence::Missing, _) => false,
+            (Evidence::Shown(shown), Some(owner)) => shown.0.ct_eq(&owner.0).into(),
+            (Evidence::Shown(_), None) => self.login.is_none() && self.rare.is_none(),
+        }
     }
 
     /// Notes a request: takes the owner if there is none yet, moves the
     /// inactivity clock if the request is the owner's, and says how the
-    /// interaction stands for it.
-    pub fn touch(&mut self, clocks: &Clocks, owner: Option<&OwnerHash>, now: Time) -> Standing {
-        todo!()
+    /// interaction stands for it. An interaction that has ended stays ended.
+    pub fn touch(&mut self, clocks: &Clocks, evidence: Evidence, now: Time) -> Standing {
+        if !self.ended(clocks, now) && self.admit(evidence).is_ok() {
+            self.seen = self.seen.max(now);
+        }
+        self.standing(clocks, evidence, now)
     }
 
-    /// How it stands, without noting a request. `now` past the authentication
-    /// timeout yields anonymous.
-    pub fn standing(&self, clocks: &Clocks, owner: Option<&OwnerHash>, now: Time) -> Standing {
-        todo!()
+    /// How it stands, without noting a request. `now` at or past the
+    /// authentication timeout yields anonymous.
+    pub fn standing(&self, clocks: &Clocks, evidence: Evidence, now: Time) -> Standing {
+        let foreign = !self.owned_by(evidence);
+        let login = self.login(clocks, now).filter(|_| !foreign);
+        Standing {
+            identity: login.map(|login| Arc::clone(&login.identity)),
+            login_time: login.map(|login| login.at),
+            unannounced: login.is_some() && !self.announced,
+            foreign,
+        }
     }
 
     /// The customer logged in. A login with another subject than the one that
-    /// the interaction ever had is refused with [`Reason::SubjectChanged`].
-    pub fn log_in(&mut self, identity: Arc<Identity>, now: Time) -> Result<(), Reason> {
-        todo!()
+    /// the interaction ever had is refused with [`Reason::SubjectChanged`], one
+    /// on somebody else's interaction with [`Reason::NotOwner`]. After
+    /// [`Interaction::redeem`] the evidence is [`Evidence::Unasked`]: the token
+    /// speaks for the owner.
+    ///
+    /// A weaker proof beside a login that still counts changes nothing: it
+    /// neither takes the level away nor prolongs it. The same identity again
+    /// moves the clock and need not be announced anew.
+    pub fn log_in(
+        &mut self,
+        identity: Arc<Identity>,
+        clocks: &Clocks,
+        evidence: Evidence,
+        now: Time,
+    ) -> Result<(), Reason> {
+        self.admit(evidence)?;
+        if self
+            .subject()
+            .is_some_and(|known| *known != *identity.subject)
+        {
+            return Err(Reason::SubjectChanged);
+        }
+        let mut announced = false;
+        if let Some(current) = self.login(clocks, now) {
+            if identity.level < current.identity.level {
+                return Ok(());
+            }
+            announced = self.announced && *identity == *current.identity;
+        }
+        self.announced = announced;
+        self.login = Some(Login { identity, at: now });
+        Ok(())
+    }
+
+    /// The channel's side call told the backend of this identity.
+    pub fn announced(&mut self, identity: &Identity) {
+        if self
+            .login
+            .as_ref()
+            .is_some_and(|l| *l.identity == *identity)
+        {
+            self.announced = true;
+        }
     }
 
     /// A new login URL; an older one is thereby revoked, and so is what it held.
-    pub fn challenge(&mut self, challenge: Challenge, held: Option<(TokenHash, HeldRequest)>) {
-        todo!()
+    /// With a request that is held comes the hash of its `continue` URL's own
+    /// token. Refused with [`Reason::NotOwner`] for anybody but the owner.
+    pub fn challenge(
+        &mut self,
+        challenge: Challenge,
+        held: Option<(TokenHash, HeldRequest)>,
+        evidence: Evidence,
+    ) -> Result<(), Reason> {
+        self.admit(evidence)?;
+        let rare = self.rare.get_or_insert_default();
+        rare.challenge = Some(challenge);
+        rare.held = held.map(|(token, request)| (token, Held::Request(Box::new(request))));
+        Ok(())
     }
 
     /// Consumes the outstanding login token: [`Reason::TokenExpired`] when its
@@ -189,16 +230,159 @@ impl Interaction {
     /// use: after `Ok` (and after `TokenExpired`) there is no challenge any more.
     /// What was held becomes [`Held::Replaying`] and is handed out.
     pub fn redeem(&mut self, token: &TokenHash, now: Time) -> Result<Redeemed, Reason> {
-        todo!()
+        let rare = self.rare.as_mut().ok_or(Reason::TokenUnknown)?;
+        let challenge = rare
+            .challenge
+            .take_if(|challenge| challenge.token == *token)
+            .ok_or(Reason::TokenUnknown)?;
+        if challenge.expired(now) {
+            rare.consumed = Some((*token, Reason::TokenExpired));
+            if let Some((_, held)) = &mut rare.held {
+                *held = Held::Failed(Reason::TokenExpired);
+            }
+            return Err(Reason::TokenExpired);
+        }
+        rare.consumed = Some((*token, Reason::TokenUsed));
+        let held = rare.held.as_mut().and_then(|(token, held)| {
+            match std::mem::replace(held, Held::Replaying) {
+                Held::Request(request) => Some((*token, *request)),
+                _ => None,
+            }
+        });
+        Ok(Redeemed {
+            level: challenge.level,
+            held,
+        })
     }
 
-    /// Takes the identity away: logout, revocation. Outstanding challenges go too.
+    /// How the replay ended: [`Held::Answer`] or [`Held::Failed`]. Goes nowhere
+    /// when nobody waits for it any more, because of a newer challenge or a logout.
+    pub fn resolve(&mut self, token: &TokenHash, outcome: Held) {
+        let waiting = self.rare.as_mut().and_then(|rare| rare.held.as_mut());
+        if let Some((_, held @ Held::Replaying)) = waiting.filter(|(known, _)| known == token) {
+            *held = outcome;
+        }
+    }
+
+    /// What waits behind a `continue` URL with this token: [`Reason::NothingHeld`]
+    /// for anybody but the owner, and for an answer once the login that it was
+    /// fetched with counts no more.
+    pub fn waiting(
+        &self,
+        token: &TokenHash,
+        clocks: &Clocks,
+        evidence: Evidence,
+        now: Time,
+    ) -> Result<&Held, Reason> {
+        static EXPIRED: Held = Held::Failed(Reason::TokenExpired);
+        let visible = self.owned_by(evidence) && !self.ended(clocks, now);
+        let rare = self.rare.as_ref().filter(|_| visible);
+        let held = rare.and_then(|rare| rare.held.as_ref());
+        match held.filter(|(known, _)| known == token) {
+            Some((_, Held::Request(_))) if self.outstanding().is_some_and(|c| c.expired(now)) => {
+                Ok(&EXPIRED)
+            }
+            Some((_, Held::Answer(_))) if !self.authenticated(clocks, now) => {
+                Err(Reason::NothingHeld)
+            }
+            Some((_, held)) => Ok(held),
+            None => Err(Reason::NothingHeld),
+        }
+    }
+
+    /// Takes the identity away: logout, revocation. Outstanding challenges go
+    /// too, and what they held; only the subject's name stays, so that nobody
+    /// else takes the interaction over.
     pub fn log_out(&mut self) {
-        todo!()
+        let former = self.subject().map(Box::from);
+        self.login = None;
+        self.announced = false;
+        let consumed = self.rare.take().and_then(|rare| rare.consumed);
+        self.rare = (former.is_some() || consumed.is_some()).then(|| {
+            Box::new(Rare {
+                former,
+                consumed,
+                ..Rare::default()
+            })
+        });
     }
 
     /// Approximate size in bytes, heap included; the store bounds the sum.
     pub fn weight(&self) -> usize {
-        todo!()
+        let login = self.login.as_ref().map_or(0, |l| l.identity.weight());
+        let rare = self.rare.as_ref().map_or(0, |rare| {
+            let held = rare.held.as_ref().map_or(0, |(_, held)| held.weight());
+            let former = rare.former.as_ref().map_or(0, |name| name.len());
+            size_of::<Rare>() + held + former
+        });
+        size_of::<Self>() + login + rare
+    }
+
+    /// The latest request of the owner.
+    pub(super) fn seen(&self) -> Time {
+        self.seen
+    }
+
+    /// Whether a login counts right now.
+    pub(super) fn authenticated(&self, clocks: &Clocks, now: Time) -> bool {
+        self.login(clocks, now).is_some()
+    }
+
+    /// Whether a login ever was.
+    pub(super) fn had_login(&self) -> bool {
+        self.login.is_some()
+    }
+
+    /// The outstanding login URL.
+    pub(super) fn outstanding(&self) -> Option<&Challenge> {
+        self.rare.as_ref()?.challenge.as_ref()
+    }
+
+    /// The hash of the `continue` URL's own token.
+    pub(super) fn held_token(&self) -> Option<TokenHash> {
+        self.rare.as_ref()?.held.as_ref().map(|(token, _)| *token)
+    }
+
+    /// The token that [`Interaction::redeem`] consumed since the last call, and how.
+    pub(super) fn take_consumed(&mut self) -> Option<(TokenHash, Reason)> {
+        let consumed = self.rare.as_mut()?.consumed.take();
+        self.rare
+            .take_if(|r| r.challenge.is_none() && r.held.is_none() && r.former.is_none());
+        consumed
+    }
+
+    /// Lets the owner in; a first one becomes the owner.
+    fn admit(&mut self, evidence: Evidence) -> Result<(), Reason> {
+        if !self.owned_by(evidence) {
+            return Err(Reason::NotOwner);
+        }
+        if let (None, Evidence::Shown(owner)) = (self.owner, evidence) {
+            self.owner = Some(owner);
+        }
+        Ok(())
+    }
+
+    /// The login, if it counts right now.
+    fn login(&self, clocks: &Clocks, now: Time) -> Option<&Login> {
+        self.login.as_ref().filter(|login| {
+            !over(clocks.authentication_timeout, login.at, now) && !self.ended(clocks, now)
+        })
+    }
+
+    /// The only subject that this interaction can have, if it ever had one.
+    fn subject(&self) -> Option<&str> {
+        let former = || self.rare.as_ref().and_then(|rare| rare.former.as_deref());
+        self.login
+            .as_ref()
+            .map(|login| &*login.identity.subject)
+            .or_else(former)
     }
 }
+
+/// Whether a clock that started at `start` has run out.
+fn over(timeout: Option<Duration>, start: Time, now: Time) -> bool {
+    timeout.is_some_and(|timeout| now.since(start) >= timeout)
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
+use super::held::TokenHash;
+use super::memory::Memory;
+use super::state::{Clocks, Interaction};
+use crate::reason::Reason;
+use crate::time::Time;
+
 /// Names an interaction: channel and interaction id.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Key(Arc<str>);
@@ -28,6 +36,11 @@ impl Key {
     pub fn interaction(&self) -> &str {
         self.0.split_once('/').map_or("", |(_, id)| id)
     }
+
+    /// Length of both, in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 impl fmt::Debug for Key {
@@ -36,16 +49,12 @@ impl fmt::Debug for Key {
     }
 }
 
-use super::state::{Clocks, Interaction, TokenHash};
-use crate::reason::Reason;
-use crate::time::Time;
-
 /// How much a store may hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Interactions.
     pub interactions: usize,
-    /// Bytes, by [`Interaction::weight`].
+    /// Bytes, by [`Interaction::weight`] and what the store adds to it.
     pub bytes: usize,
 }
 
@@ -53,25 +62,26 @@ pub struct Limits {
 ///
 /// Only the in-memory store exists so far; a shared one becomes a second variant
 /// behind the same methods.
-pub struct Store {
-    _todo: (),
-}
+#[derive(Debug)]
+pub struct Store(Memory);
 
 impl Store {
     /// An empty in-memory store.
     pub fn memory(limits: Limits) -> Self {
-        todo!()
+        Self(Memory::new(limits))
     }
 
     /// Runs one atomic transition on the interaction under `key` and keeps what
     /// it leaves. `change` gets `None` when there is none (or its clocks have run
     /// out, by `clocks`), and removes the interaction by leaving `None`. It may
-    /// run more than once, so it must have no other effect. The index of login
-    /// tokens follows the interaction's challenge by itself: a token that is
-    /// replaced or dropped is remembered as revoked, one that
-    /// [`Interaction::redeem`] consumed as used or expired.
+    /// run more than once, so it must have no other effect; nor may it use the
+    /// store. The index of login tokens follows the interaction's challenge by
+    /// itself: a token that is replaced or dropped is remembered as revoked, one
+    /// that [`Interaction::redeem`] consumed as used or expired.
     ///
-    /// When the store is full and nothing can be evicted, a new interaction is
+    /// When the store is full, others are evicted: those that ended first, then
+    /// anonymous ones, then those seen least recently. An evicted interaction is
+    /// anonymous when its customer comes again. One that does not fit even so is
     /// not kept: [`Reason::StoreFull`], and `change`'s value is lost.
     pub async fn update<T>(
         &self,
@@ -80,10 +90,10 @@ impl Store {
         now: Time,
         change: impl FnMut(&mut Option<Interaction>) -> T + Send,
     ) -> Result<T, Reason> {
-        todo!()
+        self.0.update(key, clocks, now, change)
     }
 
-    /// Reads without changing anything.
+    /// Reads without changing anything; `look` may not use the store.
     pub async fn read<T>(
         &self,
         key: &Key,
@@ -91,37 +101,46 @@ impl Store {
         now: Time,
         look: impl FnOnce(Option<&Interaction>) -> T + Send,
     ) -> Result<T, Reason> {
-        todo!()
+        Ok(self.0.read(key, clocks, now, look))
     }
 
     /// The interaction that a login token belongs to, or why there is none:
-    /// `TokenUnknown`, `TokenUsed`, `TokenRevoked`, `TokenExpired`.
+    /// `TokenUnknown`, `TokenUsed`, `TokenRevoked`, `TokenExpired`. It decides
+    /// nothing: only [`Interaction::redeem`] does, under the interaction's lock.
     pub async fn locate(&self, token: &TokenHash) -> Result<Key, Reason> {
-        todo!()
+        self.0.locate(token)
     }
 
     /// The interaction that a `continue` URL's own token belongs to.
     pub async fn locate_held(&self, token: &TokenHash) -> Option<Key> {
-        todo!()
+        self.0.locate_held(token)
     }
 
-    /// Returns once the interaction may have changed since `waiter` was made.
-    pub fn bell(&self, key: &Key) -> &tokio::sync::Notify {
-        todo!()
+    /// Rings after every change of the interaction, and sometimes without one.
+    /// To miss none: make the waiter (`notified()`), `enable` it, look, then wait.
+    pub fn bell(&self, key: &Key) -> &Notify {
+        self.0.bell(key)
     }
 
-    /// Drops what has run out; called now and then. `clocks` gives a channel's clocks by name.
+    /// Drops what has run out, and how many that were; called now and then.
+    /// `clocks` gives a channel's clocks by name; the interactions of a channel
+    /// that has none any more go too.
     pub fn sweep(&self, now: Time, clocks: impl Fn(&str) -> Option<Clocks>) -> usize {
-        todo!()
+        self.0.sweep(now, clocks)
     }
 
     /// How many interactions it holds.
     pub fn len(&self) -> usize {
-        todo!()
+        self.0.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Approximate bytes held.
     pub fn bytes(&self) -> usize {
-        todo!()
+        self.0.bytes()
     }
 }

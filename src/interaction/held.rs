@@ -1,0 +1,118 @@
+//! What an interaction waits for: an outstanding login URL, and what waits
+//! behind its `continue` URL.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+
+use super::identity::Level;
+use crate::reason::Reason;
+use crate::time::Time;
+
+/// SHA-256 of a login token; the token itself is never kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TokenHash(pub [u8; 32]);
+
+/// An outstanding login URL.
+#[derive(Clone, Debug)]
+pub struct Challenge {
+    /// The login token in it.
+    pub token: TokenHash,
+    /// The level that the flag demanded.
+    pub level: Level,
+    /// When the URL was made.
+    pub created: Time,
+    /// The channel's token time to live; `None` never expires.
+    pub ttl: Option<Duration>,
+}
+
+impl Challenge {
+    /// Whether its time is over: the last instant of the time to live is too late.
+    pub fn expired(&self, now: Time) -> bool {
+        self.ttl.is_some_and(|ttl| now.since(self.created) >= ttl)
+    }
+}
+
+/// A customer's request kept until the login, to be sent again.
+#[derive(Clone)]
+pub struct HeldRequest {
+    /// Its method.
+    pub method: Method,
+    /// Path and query, byte for byte.
+    pub target: Box<str>,
+    /// Its headers, managed and hop-by-hop ones removed.
+    pub headers: HeaderMap,
+    /// Its body before anything was injected.
+    pub body: Bytes,
+}
+
+impl fmt::Debug for HeldRequest {
+    /// What a customer writes does not belong into logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HeldRequest({}, {} bytes)", self.method, self.body.len())
+    }
+}
+
+/// What the backend said to a replayed request.
+#[derive(Clone)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers, hop-by-hop ones removed.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl fmt::Debug for Answer {
+    /// What a verified customer gets to read does not belong into logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answer({}, {} bytes)", self.status, self.body.len())
+    }
+}
+
+/// What waits behind a `continue` URL.
+#[derive(Clone, Debug)]
+pub enum Held {
+    /// The login is outstanding; this request will be sent again after it.
+    Request(Box<HeldRequest>),
+    /// The login succeeded, the request is on its way to the backend.
+    Replaying,
+    /// The answer. It stays, so that a customer whose connection broke can fetch
+    /// it again, until a newer challenge, a logout or the end of the interaction.
+    Answer(Box<Answer>),
+    /// There will be no answer, and why.
+    Failed(Reason),
+}
+
+impl Held {
+    /// Approximate heap size in bytes.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Request(r) => {
+                size_of::<HeldRequest>() + r.target.len() + headers(&r.headers) + r.body.len()
+            }
+            Self::Answer(a) => size_of::<Answer>() + headers(&a.headers) + a.body.len(),
+            Self::Replaying | Self::Failed(_) => 0,
+        }
+    }
+}
+
+/// What redeeming a login token yields.
+#[derive(Clone, Debug)]
+pub struct Redeemed {
+    /// The level that the flag demanded.
+    pub level: Level,
+    /// The request to send again, if one was held, and the hash of the `continue`
+    /// URL's own token, for [`super::Interaction::resolve`].
+    pub held: Option<(TokenHash, HeldRequest)>,
+}
+
+/// Approximate heap size of a header map: per entry its name, value and slot.
+fn headers(map: &HeaderMap) -> usize {
+    map.iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 100)
+        .sum()
+}
