@@ -135,6 +135,11 @@ impl<T: Clone> Shared<T> {
         self.0.wait_for(Option::is_some).await.ok()?.clone()
     }
 
+    /// The outcome, if there is one by now.
+    pub fn outcome(&self) -> Option<T> {
+        self.0.borrow().clone()
+    }
+
     /// Whether the work is over, or lost.
     pub fn is_over(&self) -> bool {
         self.0.borrow().is_some() || self.0.has_changed().is_err()

@@ -2,17 +2,23 @@
 //! assertion that tells the backend.
 
 pub mod assertion;
+mod expiring;
 pub mod hmac;
 pub mod jwks;
 pub mod jwt;
 pub mod session;
 
+use std::future::Future;
 use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use crate::interaction::{Identity, Level};
 use crate::message::RequestView;
 use crate::outbound::Outbound;
 use crate::reason::Reason;
+use crate::secret::Secret;
 use crate::time::Time;
 
 /// One way to prove an identity.
@@ -62,14 +68,134 @@ pub struct Caches {
     pub outbound: Arc<Outbound>,
 }
 
+impl Caches {
+    /// Empty ones.
+    pub fn new(outbound: Arc<Outbound>) -> Self {
+        Self {
+            jwks: jwks::JwksCache::default(),
+            sessions: session::SessionCache::default(),
+            replays: jwt::ReplayCache::default(),
+            outbound,
+        }
+    }
+}
+
 /// Asks the verifiers in the order written. The first one that finds a proof of
 /// its kind decides; the name tells which.
-pub async fn verify<'v>(
+///
+/// One exception lets several issuers share a header: a token of an issuer that a
+/// verifier does not know is left to the verifiers after it. When none of them
+/// finds a proof either, it is invalid ([`Reason::ProofIssuer`]), not absent.
+///
+/// The request is read before this returns; the future does not borrow it.
+pub fn verify<'v>(
     verifiers: &'v [Verifier],
-    channel: &str,
+    channel: &'v str,
     request: &RequestView<'_>,
-    caches: &Caches,
+    caches: &'v Caches,
     now: Time,
-) -> (Proof, Option<&'v str>) {
-    todo!()
+) -> impl Future<Output = (Proof, Option<&'v str>)> + Send + use<'v> {
+    let found = find(verifiers, request);
+    async move {
+        let Some((verifier, evidence)) = found else {
+            return (Proof::Absent, None);
+        };
+        let verdict = match evidence {
+            Ok(evidence) => verifier.judge(evidence, channel, caches, now).await,
+            Err(reason) => Err(reason),
+        };
+        let proof = verdict.map_or_else(Proof::Invalid, Proof::Valid);
+        (proof, Some(&*verifier.name))
+    }
 }
+
+/// What a verifier found in a request; yet to be judged.
+enum Evidence<'v> {
+    Token(&'v jwt::Jwt, jwt::Token),
+    Hash(&'v hmac::IdentifierHash, hmac::Claimed),
+    Session(&'v session::Session, Secret),
+}
+
+type Found<'v> = (&'v Verifier, Result<Evidence<'v>, Reason>);
+
+fn find<'v>(verifiers: &'v [Verifier], request: &RequestView<'_>) -> Option<Found<'v>> {
+    let mut foreign = None;
+    for verifier in verifiers {
+        let Some(evidence) = verifier.find(request).transpose() else {
+            continue;
+        };
+        match evidence {
+            Ok(Evidence::Token(jwt, token)) if jwt.is_foreign(&token) => {
+                foreign = foreign.or(Some((verifier, Err(Reason::ProofIssuer))));
+            }
+            evidence => return Some((verifier, evidence)),
+        }
+    }
+    foreign
+}
+
+impl Verifier {
+    fn find(&self, request: &RequestView<'_>) -> Result<Option<Evidence<'_>>, Reason> {
+        Ok(match &self.kind {
+            Kind::Jwt(jwt) => match jwt.from.request(request)? {
+                Some(text) => Some(Evidence::Token(jwt, jwt::Token::parse(&text)?)),
+                None => None,
+            },
+            Kind::Hmac(hash) => hash
+                .find(request)?
+                .map(|claimed| Evidence::Hash(hash, claimed)),
+            Kind::Session(session) => session
+                .find(request)?
+                .map(|cookie| Evidence::Session(session, cookie)),
+        })
+    }
+
+    async fn judge(
+        &self,
+        evidence: Evidence<'_>,
+        channel: &str,
+        caches: &Caches,
+        now: Time,
+    ) -> Result<Arc<Identity>, Reason> {
+        match evidence {
+            Evidence::Token(jwt, token) => {
+                let scope = [channel, &*self.name];
+                let identity = jwt.verify(token, self.level, scope, caches, now).await?;
+                Ok(Arc::new(identity))
+            }
+            Evidence::Hash(hash, claimed) => Ok(Arc::new(hash.verify(&claimed, self.level)?)),
+            Evidence::Session(session, cookie) => {
+                let sessions = &caches.sessions;
+                sessions
+                    .look_up(session, cookie, channel, self.level, &caches.outbound, now)
+                    .await
+            }
+        }
+    }
+}
+
+/// The subject among claims: a string that is not blank, or a whole number, as its
+/// decimal text. Other numbers lose digits when read, and so could become another
+/// customer's; they are [`Reason::ProofClaim`], as everything else is.
+fn subject(claims: &Map<String, Value>, name: &str) -> Result<Box<str>, Reason> {
+    match claims.get(name) {
+        Some(Value::String(text)) if !text.trim().is_empty() => Ok(text.as_str().into()),
+        Some(Value::Number(number)) if !number.is_f64() => Ok(number.to_string().into()),
+        _ => Err(Reason::ProofClaim),
+    }
+}
+
+/// A hash of several texts; no two different lists have the same input.
+fn digest(parts: &[&str]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
