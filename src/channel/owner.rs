@@ -1,6 +1,9 @@
 //! What ties a request to the interaction's owner.
 
+use sha2::{Digest, Sha256};
+
 use crate::interaction::{Identity, OwnerHash};
+use crate::message::header::raw_cookies;
 use crate::message::{RequestView, Selector};
 use crate::reason::Reason;
 
@@ -28,17 +31,149 @@ impl Owner {
         }
     }
 
-    /// The evidence in a request, hashed together with the kind of evidence.
+    /// The evidence in a request, hashed together with the kind of evidence; `None`
+    /// when it brings none. A cookie given twice is [`Reason::AmbiguousValue`].
     pub fn evidence(
         &self,
         request: &RequestView<'_>,
         proven: Option<&Identity>,
     ) -> Result<Option<OwnerHash>, Reason> {
-        todo!()
+        Ok(match self {
+            Self::Selector(selector) => {
+                let value = selector.request(request)?;
+                value.map(|value| hash("selector", &[value.as_bytes()]))
+            }
+            Self::Claim(name) => proven.and_then(|identity| {
+                let value = claim(identity, name)?;
+                Some(hash("claim", &[name.as_bytes(), value.as_bytes()]))
+            }),
+            Self::Cookie { secure } => {
+                let mut values = raw_cookies(request.headers, Self::cookie_name(*secure));
+                match (values.next(), values.next()) {
+                    (None, _) | (Some(b""), None) => None,
+                    (Some(value), None) => Some(hash("cookie", &[value])),
+                    (Some(_), Some(_)) => return Err(Reason::AmbiguousValue),
+                }
+            }
+        })
     }
 
     /// The evidence that a cookie value set by chatgate will be.
     pub fn of_cookie(value: &str) -> OwnerHash {
-        todo!()
+        hash("cookie", &[value.as_bytes()])
+    }
+}
+
+/// The subject as it is; another claim as JSON, so that `1` and `"1"` differ.
+fn claim(identity: &Identity, name: &str) -> Option<String> {
+    if name == "sub" {
+        return Some(identity.subject.to_string());
+    }
+    let value = identity.claim(&[name.into()])?;
+    (!value.is_null() && value != "").then(|| value.to_string())
+}
+
+/// SHA-256 over the kind and the parts, each with its length in front: evidence of
+/// one kind is never that of another.
+fn hash(kind: &str, parts: &[&[u8]]) -> OwnerHash {
+    let mut hash = Sha256::new();
+    hash.update(b"chatgate owner\0");
+    for part in [kind.as_bytes()].iter().chain(parts) {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    OwnerHash(hash.finalize().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, Method};
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::interaction::{Claims, Level};
+    use crate::message::select::Source;
+
+    fn evidence(
+        owner: &Owner,
+        cookies: &[&str],
+        query: &str,
+        proven: Option<&Identity>,
+    ) -> Result<Option<OwnerHash>, Reason> {
+        let headers: HeaderMap = cookies
+            .iter()
+            .map(|line| (http::header::COOKIE, HeaderValue::from_str(line).unwrap()))
+            .collect();
+        let request = RequestView {
+            method: &Method::POST,
+            path: "/",
+            query: Some(query),
+            headers: &headers,
+            params: &[],
+            body: None,
+        };
+        owner.evidence(&request, proven)
+    }
+
+    fn alice() -> Identity {
+        Identity {
+            subject: "alice".into(),
+            level: Level(1),
+            claims: Claims::new(json!({"n":1,"s":"1","e":"","z":null}).as_object().unwrap()),
+        }
+    }
+
+    #[test]
+    fn the_own_cookie_is_evidence() {
+        let owner = Owner::Cookie { secure: true };
+        let found = evidence(&owner, &["a=1; __Host-chatgate=v"], "", None);
+        assert_eq!(found, Ok(Some(Owner::of_cookie("v"))));
+        assert_eq!(evidence(&owner, &["chatgate=v"], "", None), Ok(None));
+        assert_eq!(evidence(&owner, &["__Host-chatgate="], "", None), Ok(None));
+        let twice = ["__Host-chatgate=v", "__Host-chatgate=v"];
+        assert_eq!(
+            evidence(&owner, &twice, "", None),
+            Err(Reason::AmbiguousValue)
+        );
+        let insecure = Owner::Cookie { secure: false };
+        let found = evidence(&insecure, &["chatgate=v"], "", None);
+        assert_eq!(found, Ok(Some(Owner::of_cookie("v"))));
+    }
+
+    #[test]
+    fn a_selected_value_is_evidence() {
+        let owner = Owner::Selector(Selector(vec![Source::Query("t".into())]));
+        let one = evidence(&owner, &[], "t=v", None).unwrap();
+        assert!(one.is_some() && one == evidence(&owner, &[], "x=1&t=v", None).unwrap());
+        assert_ne!(one, evidence(&owner, &[], "t=w", None).unwrap());
+        assert_ne!(one, Some(Owner::of_cookie("v")));
+        assert_eq!(evidence(&owner, &[], "", None), Ok(None));
+        assert_eq!(
+            evidence(&owner, &[], "t=v&t=v", None),
+            Err(Reason::AmbiguousValue)
+        );
+    }
+
+    #[test]
+    fn a_claim_is_evidence_only_when_proven() {
+        let claim = |name: &str| {
+            let owner = Owner::Claim(name.into());
+            assert_eq!(evidence(&owner, &[], "", None), Ok(None));
+            evidence(&owner, &[], "", Some(&alice())).unwrap()
+        };
+        assert_eq!(claim("sub"), Some(hash("claim", &[b"sub", b"alice"])));
+        assert!(claim("n").is_some() && claim("n") != claim("s"));
+        assert_eq!((claim("e"), claim("z"), claim("x")), (None, None, None));
+    }
+
+    proptest! {
+        /// Different tuples never share what is hashed.
+        #[test]
+        fn hashes_are_unambiguous(a in "[a-c\0]{0,3}", b in "[a-c\0]{0,3}", c in "[a-c\0]{0,3}", d in "[a-c\0]{0,3}") {
+            let one = hash("claim", &[a.as_bytes(), b.as_bytes()]);
+            let other = hash("claim", &[c.as_bytes(), d.as_bytes()]);
+            prop_assert_eq!(one == other, (a, b) == (c, d));
+        }
     }
 }
