@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Upstream {
     /// The operator's name for it.
     pub name: Box<str>,
-    /// Host name or address.
+    /// Host name or address; an IPv6 address without brackets.
     pub host: Box<str>,
     /// Port.
     pub port: u16,
@@ -40,6 +40,10 @@ impl Upstream {
             .tls
             .as_ref()
             .map_or(&*self.host, |tls| &*tls.server_name);
+        // An IPv6 address stands in brackets in a URL.
+        if host.contains(':') {
+            return format!("{scheme}://[{host}]:{}", self.port);
+        }
         format!("{scheme}://{host}:{}", self.port)
     }
 }

@@ -1,3 +1,4 @@
 //! TODO
 
+pub mod check;
 pub mod keygen;

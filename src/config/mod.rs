@@ -1,18 +1,88 @@
 //! The configuration: TOML as written → checked values that cannot be wrong.
 //!
-//! [`reader`] walks the spanned TOML tree and collects *every* mistake;
+//! `reader` walks the spanned TOML tree and collects *every* mistake;
 //! [`diagnostic`] shows one with file, line, column, the offending text and the
 //! nearest valid name. One file per section turns tables into domain values.
 
+mod call;
+mod channel;
+pub mod diagnostic;
+mod flag;
+mod identity;
+mod inject;
+mod login;
+mod names;
+mod owner;
+mod reader;
+mod route;
+mod secret;
+pub mod selector;
+mod server;
+mod source;
+mod template;
+#[cfg(test)]
+mod tests;
+mod tls;
+pub mod units;
+mod upstream;
+mod url;
+
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+use toml::de::DeTable;
 
 use crate::channel::{Channel, Routes, Upstream};
 use crate::interaction::store::Limits;
 use crate::message::edit::MemberPath;
 use crate::message::header::ManagedHeaders;
+
+pub use diagnostic::{Diagnostic, Severity};
+
+use diagnostic::Place;
+use reader::{Report, Table};
+use source::{Source, Visible};
+
+/// Reads a configuration file and all files that it names.
+///
+/// # Errors
+/// Every mistake in it, in the order of the file, warnings among them. The
+/// warnings of a good configuration come along with it.
+pub fn load(path: &Path) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let bytes =
+        std::fs::read(path).map_err(|error| whole(path, format!("cannot be read: {error}")))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        whole(path, format!("is not UTF-8 at byte {at}"))
+    })?;
+    parse(text, path)
+}
+
+/// Reads a configuration from its text. `path` is what it is called in
+/// diagnostics; files that it names are relative to `path`'s directory.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(
+    text: impl Into<String>,
+    path: &Path,
+) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let source = Source::new(path, text.into());
+    let (tree, errors) = DeTable::parse_recoverable(source.text());
+    if !errors.is_empty() {
+        return Err(syntax(&source, errors));
+    }
+    let report = Report::new(&source, tree.get_ref());
+    let config = assemble(&report, tree.get_ref());
+    let failed = report.failed();
+    let diagnostics = report.diagnostics();
+    if failed {
+        return Err(diagnostics);
+    }
+    Ok((config, diagnostics))
+}
 
 /// A checked configuration. One snapshot of it serves a request from beginning to end.
 #[derive(Debug)]
@@ -67,6 +137,83 @@ pub struct Log {
     pub json: bool,
     /// `error`, `warn`, `info`, `debug`, `trace`.
     pub level: tracing::Level,
+}
+
+/// Reads everything. What is broken is reported and left out.
+fn assemble<'t>(report: &'t Report<'t>, tree: &'t DeTable<'t>) -> Config {
+    let root = Table::root(report, tree);
+    let server = server::Server::read(&root);
+    let listeners = server::listeners(&root);
+    let levels = server::Levels::read(&root);
+    let upstreams = upstream::Upstreams::read(&root);
+    let shared = channel::Shared {
+        server: &server,
+        levels: &levels,
+        upstreams: &upstreams,
+    };
+    let (channels, written) = channel::channels(&root, &shared);
+    let injected = || channels.iter().map(|channel| &channel.inject);
+    let asserted = injected().filter_map(|inject| inject.assertion.as_ref());
+    let headers = injected()
+        .flat_map(|inject| &inject.headers)
+        .map(|(name, _)| name.as_str())
+        .chain(asserted.map(|assertion| assertion.header.as_str()));
+    let mut members: Vec<MemberPath> = Vec::new();
+    for (path, _) in injected().flat_map(|inject| &inject.members) {
+        if !members.contains(path) {
+            members.push(path.clone());
+        }
+    }
+    Config {
+        admin: server::admin(&root, &listeners),
+        listeners,
+        log: server::log(&root),
+        drain_timeout: server.drain_timeout,
+        workers: server.workers,
+        public_url: server.public_text(),
+        limits: server::limits(&root),
+        managed_headers: ManagedHeaders::new(headers),
+        managed_members: members,
+        routes: route::table(report, &written),
+        endpoints: server.endpoints,
+        levels: levels.0,
+        extra_roots: server.extra_roots,
+        upstreams: upstreams.all(),
+        channels,
+    }
+}
+
+/// A file that is not TOML: only that is said, since nothing in it has a sure meaning.
+fn syntax(source: &Source, errors: Vec<toml::de::Error>) -> Vec<Diagnostic> {
+    let error = |error: toml::de::Error| {
+        let span = error.span().unwrap_or_default();
+        Diagnostic {
+            severity: Severity::Error,
+            file: source.path.clone(),
+            place: Some(reader::place(source, &span, &Visible::Structure)),
+            message: format!("this is not TOML: {}", error.message()),
+            help: None,
+            related: None,
+        }
+    };
+    let mut diagnostics: Vec<_> = errors.into_iter().map(error).collect();
+    let order = |place: &Place| (place.line, place.column);
+    diagnostics.sort_by_key(|diagnostic| diagnostic.place.as_ref().map(order));
+    if let Some(last) = diagnostics.last_mut() {
+        last.help = Some("all else is checked once the file can be read".into());
+    }
+    diagnostics
+}
+
+fn whole(path: &Path, message: String) -> Vec<Diagnostic> {
+    vec![Diagnostic {
+        severity: Severity::Error,
+        file: path.to_owned(),
+        place: None,
+        message,
+        help: None,
+        related: None,
+    }]
 }
 
 impl Config {

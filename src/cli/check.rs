@@ -1,0 +1,171 @@
+//! `chatgate check`: prints every mistake of a configuration, or what it says.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::channel::{Channel, Enforcement, Kind, Owner, Resume, Route};
+use crate::config::selector::described;
+use crate::config::units::written;
+use crate::config::{Config, Diagnostic, load};
+
+/// Checks the file; errors and warnings go to standard error, the summary to
+/// standard output. Fails when there is an error.
+pub fn run(path: &Path) -> ExitCode {
+    let (summary, diagnostics, code) = match load(path) {
+        Ok((config, warnings)) => (summary(&config), warnings, ExitCode::SUCCESS),
+        Err(diagnostics) => (String::new(), diagnostics, ExitCode::FAILURE),
+    };
+    eprint!("{}", shown(&diagnostics));
+    print!("{summary}");
+    if diagnostics.is_empty() {
+        println!("{}: no mistakes", path.display());
+    }
+    code
+}
+
+/// All diagnostics, and how many there are of each kind.
+pub fn shown(diagnostics: &[Diagnostic]) -> String {
+    let mut text = String::new();
+    for diagnostic in diagnostics {
+        let _ = writeln!(text, "{diagnostic}");
+    }
+    let Some(first) = diagnostics.first() else {
+        return text;
+    };
+    let errors = diagnostics.iter().filter(|d| d.is_error()).count();
+    let counts = [(errors, "error"), (diagnostics.len() - errors, "warning")];
+    let counts: Vec<_> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}{}", if *count == 1 { "" } else { "s" }))
+        .collect();
+    let _ = writeln!(text, "{}: {}", first.file.display(), counts.join(", "));
+    text
+}
+
+/// One line per listener, channel and route.
+pub fn summary(config: &Config) -> String {
+    let mut text = String::new();
+    for listener in &config.listeners {
+        let tls = if listener.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let http2 = if listener.http2 { ", HTTP/2" } else { "" };
+        let _ = writeln!(text, "listener {tls} on {}{http2}", listener.address);
+    }
+    for channel in &config.channels {
+        let _ = writeln!(text, "channel {}: {}", channel.name, said(channel, config));
+        let own = |route: &&std::sync::Arc<Route>| std::sync::Arc::ptr_eq(&route.channel, channel);
+        for route in config.routes.iter().filter(own) {
+            let _ = writeln!(text, "  {}", line(route));
+        }
+    }
+    text
+}
+
+fn said(channel: &Channel, config: &Config) -> String {
+    let mut parts = Vec::new();
+    for verifier in &channel.verifiers {
+        let level = config.level_name(verifier.level);
+        parts.push(format!("proof {} ({level})", verifier.name));
+    }
+    parts.push(match &channel.login {
+        Some(login) => format!("login at {}", login.page.url),
+        None => "no login".into(),
+    });
+    let clocks = &channel.clocks;
+    let span = |span: Option<Duration>| span.map_or("never".into(), written);
+    if channel.login.is_some() {
+        parts.push(format!("login URL expires {}", after(clocks.token_ttl)));
+    }
+    parts.push(format!(
+        "login counts {}",
+        limit(clocks.authentication_timeout)
+    ));
+    parts.push(format!("idle end {}", span(clocks.interaction_timeout)));
+    if let Some(absolute) = clocks.absolute_timeout {
+        parts.push(format!("ends after {}", written(absolute)));
+    }
+    let flags: Vec<_> = channel.flags.iter().map(|flag| &*flag.name).collect();
+    if !flags.is_empty() {
+        parts.push(format!("flags {}", flags.join(", ")));
+    }
+    if let Some(login) = &channel.login {
+        parts.push(match &login.resume {
+            Resume::None => "then nothing".into(),
+            Resume::Replay { .. } => "then replay".into(),
+            Resume::Notify(call) => format!("then notify by {}", call.method),
+        });
+    }
+    parts.push(match &channel.owner {
+        None => "no owner".into(),
+        Some(Owner::Selector(selector)) => format!("owner by {}", described(selector)),
+        Some(Owner::Claim(claim)) => format!("owner by claim {claim}"),
+        Some(Owner::Cookie { secure }) => {
+            format!("owner by cookie {}", Owner::cookie_name(*secure))
+        }
+    });
+    let inject = &channel.inject;
+    let headers = inject.headers.iter().map(|(name, _)| name.to_string());
+    let members = inject.members.iter().map(|(path, _)| path.0.join("."));
+    let asserted = inject.assertion.iter().map(|a| a.header.to_string());
+    let injected: Vec<_> = headers.chain(members).chain(asserted).collect();
+    if !injected.is_empty() {
+        parts.push(format!("injects {}", injected.join(", ")));
+    }
+    if channel.side_call.is_some() {
+        parts.push("side call".into());
+    }
+    parts.join("; ")
+}
+
+fn after(span: Option<Duration>) -> String {
+    span.map_or("never".into(), |span| format!("after {}", written(span)))
+}
+
+fn limit(span: Option<Duration>) -> String {
+    span.map_or("until the end".into(), |span| {
+        format!("for {}", written(span))
+    })
+}
+
+fn line(route: &Route) -> String {
+    let kind = match route.kind {
+        Kind::Pass => "pass",
+        Kind::PreChat => "pre-chat",
+        Kind::Message => "message",
+        Kind::End => "end",
+        Kind::Deny => "deny",
+    };
+    let methods: Vec<_> = route.methods.iter().map(|method| method.as_str()).collect();
+    let methods = if methods.is_empty() {
+        "any".into()
+    } else {
+        methods.join(",")
+    };
+    let host = route.host.as_deref().unwrap_or("");
+    let mut text = format!("{kind:<8} {methods} {host}{}", route.path);
+    if let Some(interaction) = &route.interaction {
+        let _ = write!(text, ", interaction in {}", described(interaction));
+    }
+    let enforcement = match route.enforcement {
+        Enforcement::Off => "",
+        Enforcement::Observe => ", proof observed",
+        Enforcement::Required => ", proof required",
+        Enforcement::Optional => ", proof optional",
+    };
+    text.push_str(enforcement);
+    if route.kind != Kind::Deny {
+        let _ = write!(
+            text,
+            " → {} ({})",
+            route.upstream.name,
+            route.upstream.origin()
+        );
+    }
+    text
+}

@@ -1,0 +1,157 @@
+//! `[channel.NAME]`: puts a channel together and looks for contradictions in it.
+
+use std::sync::Arc;
+
+use super::call::call;
+use super::flag::{flags, inspection};
+use super::identity::verifiers;
+use super::inject::injection;
+use super::login::{clocks, login};
+use super::names::identifier;
+use super::owner::{cors, owner};
+use super::reader::{Node, Table, Wrong};
+use super::route::{Routing, Written};
+use super::server::{Levels, Server};
+use super::upstream::Upstreams;
+use crate::channel::template::CALL_NAMES;
+use crate::channel::{Channel, Enforcement, Kind, Owner};
+
+/// What channels refer to.
+pub(super) struct Shared<'c> {
+    pub(super) server: &'c Server,
+    pub(super) levels: &'c Levels,
+    pub(super) upstreams: &'c Upstreams,
+}
+
+/// All channels, and their routes as they were written.
+pub(super) fn channels<'t>(
+    root: &Table<'t>,
+    shared: &Shared<'_>,
+) -> (Vec<Arc<Channel>>, Vec<Written<'t>>) {
+    let table = root.need("channel").and_then(Node::table);
+    let mut channels = Vec::new();
+    let mut routes = Vec::new();
+    for node in table.as_ref().map(Table::entries).unwrap_or_default() {
+        if let Err(wrong) = identifier(node.name) {
+            node.error_key(wrong);
+        }
+        if let Some(table) = node.table() {
+            channels.push(channel(node, &table, shared, &mut routes));
+        }
+    }
+    if let Some(table) = table.filter(|_| channels.is_empty()) {
+        table.error("there is no channel: write [channel.NAME]");
+    }
+    (channels, routes)
+}
+
+fn channel<'t>(
+    node: Node<'t>,
+    table: &Table<'t>,
+    shared: &Shared<'_>,
+    routes: &mut Vec<Written<'t>>,
+) -> Arc<Channel> {
+    let upstream = table
+        .need("upstream")
+        .map(|node| shared.upstreams.find(node));
+    let identity = table.get("identity");
+    let owner_node = table.get("owner");
+    let flag_node = table.get("flag");
+    let inject = table.get("inject");
+    let side_call = table.get("side_call");
+    let inspect = table.get("inspect");
+    let call_names: Vec<&str> = CALL_NAMES
+        .iter()
+        .copied()
+        .filter(|name| *name != "outcome")
+        .collect();
+    let public = shared.server.public_url.as_ref();
+    let channel = Arc::new(Channel {
+        name: node.name.into(),
+        clocks: clocks(table),
+        verifiers: verifiers(identity, shared.levels),
+        owner: owner_node.and_then(|node| owner(node, public)),
+        inject: injection(inject),
+        flags: flags(flag_node, shared.levels),
+        inspection: inspection(inspect),
+        login: login(table),
+        side_call: side_call.and_then(|node| call(node, &call_names)),
+        cors: table.get("cors").and_then(cors),
+    });
+    let routing = Routing {
+        channel: &channel,
+        upstream: upstream.flatten(),
+        endpoints: &shared.server.endpoints,
+        upstreams: shared.upstreams,
+        identified: identity.is_some(),
+    };
+    let (written, complete) = match table.need("route") {
+        Some(node) => routing.routes(node),
+        None => (Vec::new(), false),
+    };
+
+    let judged =
+        |written: &Written<'_>| matches!(written.route.kind, Kind::Message | Kind::PreChat);
+    // A route that could not be read may be the one that is missing.
+    let lacks = |of: &dyn Fn(&Written<'_>) -> bool| complete && !written.iter().any(of);
+    let logs_in = table.has("authentication_url");
+    let identifies = identity.is_some() || logs_in;
+    if let Some(flag) = flag_node.filter(|_| lacks(&judged)) {
+        flag.error_key(
+            "answers are judged on `message` and `pre-chat` routes, and this channel has none",
+        );
+    }
+    if let Some(inspect) = inspect.filter(|_| flag_node.is_none()) {
+        inspect.warn("nothing is inspected: this channel has no flag");
+    }
+    if logs_in && flag_node.is_none() {
+        table.warn("customers are never asked to log in: this channel has no flag");
+    }
+    for node in [inject, side_call]
+        .into_iter()
+        .flatten()
+        .filter(|_| !identifies)
+    {
+        let help = "add an [[identity]], or an `authentication_url`";
+        node.error_key(Wrong::new(
+            format!("`{}`: nobody is ever verified on this channel", node.name),
+            help,
+        ));
+    }
+    let asks = |written: &Written<'_>| written.route.enforcement != Enforcement::Off;
+    if let Some(identity) = identity.filter(|_| lacks(&asks)) {
+        identity.error_key(Wrong::new(
+            "no route of this channel asks for a proof",
+            "add a `pre-chat` route, or set `enforcement`",
+        ));
+    }
+    if owner_node.is_none() && identifies {
+        let help = "add the table `owner` unless nobody can guess or choose an interaction id";
+        table.warn(Wrong::new(
+            "whoever names an interaction of this channel is taken for its owner",
+            help,
+        ));
+    }
+    if let (Some(Owner::Claim(_)), Some(node)) = (&channel.owner, owner_node) {
+        let proves = |written: &&Written<'_>| {
+            matches!(
+                written.route.enforcement,
+                Enforcement::Required | Enforcement::Optional
+            )
+        };
+        let spoken =
+            |written: &&Written<'_>| matches!(written.route.kind, Kind::Message | Kind::End);
+        for written in written
+            .iter()
+            .filter(spoken)
+            .filter(|written| !proves(written))
+        {
+            written.node.clash(
+                node,
+                "the owner is known by a claim, and this route does not look at proofs",
+            );
+        }
+    }
+    routes.extend(written);
+    channel
+}

@@ -1,0 +1,329 @@
+//! `authentication_…`, `challenge`, `resume`: the mid-chat login of a channel.
+
+use std::time::Duration;
+
+use super::call::{call, security_keys};
+use super::identity::public_key;
+use super::reader::{Node, Table, Wrong, clean};
+use super::selector::Scope;
+use super::template::{answer_status, body, content_type};
+use super::url::Url;
+use crate::channel::template::{CALL_NAMES, CHALLENGE_NAMES};
+use crate::channel::{ChallengeTemplate, Login, Resume};
+use crate::interaction::Clocks;
+use crate::login::LoginPage;
+use crate::login::page::{Label, Parameters};
+
+/// Keys that mean nothing without a login page.
+const COMPANIONS: &[&str] = &[
+    "authentication_security_key",
+    "authentication_return_keys",
+    "authentication_parameters",
+    "authentication_token_ttl",
+    "challenge",
+    "return_tolerance",
+    "return_to",
+    "interaction_label",
+    "resume",
+    "replay_max_body",
+    "notify",
+];
+
+/// Longest body of a held request, in bytes: more cannot be read before it is forwarded.
+const REPLAY: u64 = 64 << 10;
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The clocks.
+pub(super) fn clocks(table: &Table<'_>) -> Clocks {
+    let read = |name| {
+        let node = table.get(name)?;
+        Some((node, node.duration()?))
+    };
+    let token = read("authentication_token_ttl");
+    let authentication = read("authentication_timeout");
+    let interaction = read("interaction_timeout");
+    let absolute = read("absolute_timeout");
+    if let Some((limit, most)) = absolute {
+        for (node, span) in [token, authentication, interaction].into_iter().flatten() {
+            if span > most {
+                let message = format!(
+                    "`{}` can never run out: `absolute_timeout` is shorter",
+                    node.name
+                );
+                node.clash(limit, message);
+            }
+        }
+    }
+    if let (Some((node, ttl)), Some((_, idle))) = (token, interaction)
+        && ttl > idle
+    {
+        node.warn(Wrong::new(
+            "an idle interaction ends before its login URL does",
+            "make `interaction_timeout` the longer one",
+        ));
+    }
+    if let (Some(node), None, None, None) = (
+        table.get("authentication_url"),
+        token,
+        interaction,
+        absolute,
+    ) && !table.has("authentication_token_ttl")
+    {
+        node.warn(Wrong::new(
+            "login URLs of this channel never expire, and neither do its interactions",
+            "set `authentication_token_ttl` or `interaction_timeout`",
+        ));
+    }
+    let span = |read: Option<(Node<'_>, Duration)>| read.map(|(_, span)| span);
+    Clocks {
+        token_ttl: span(token),
+        authentication_timeout: span(authentication),
+        interaction_timeout: span(interaction),
+        absolute_timeout: span(absolute),
+    }
+}
+
+/// The login, if there is an authentication URL.
+pub(super) fn login(table: &Table<'_>) -> Option<Login> {
+    let Some(url) = table.get("authentication_url") else {
+        for node in COMPANIONS.iter().filter_map(|name| table.get(name)) {
+            node.error_key(Wrong::new(
+                format!("`{}` without `authentication_url`", node.name),
+                "name the page where customers log in, or leave this out",
+            ));
+            // The mistake is one; what is inside is of no interest any more.
+            if let Some(inside) = node.is_table().then(|| node.table()).flatten() {
+                inside.entries();
+            }
+        }
+        return None;
+    };
+    let keys = table
+        .need("authentication_security_key")
+        .and_then(security_keys);
+    let challenge = table.need("challenge");
+    let parameters = parameters(table.get("authentication_parameters"));
+    let return_keys = table
+        .get("authentication_return_keys")
+        .and_then(|node| node.list(public_key));
+    let tolerance = table
+        .get("return_tolerance")
+        .and_then(|node| node.duration_up_to(60 * MINUTE));
+    let return_to = table.get("return_to").map(|node| node.parse(back));
+    let labels = [("hash", Label::Hash), ("id", Label::Id)];
+    let label = table
+        .get("interaction_label")
+        .and_then(|node| node.choice(&labels));
+    let resume = resume(table);
+    let challenge = challenge
+        .and_then(|node| self::challenge(node, matches!(resume, Some(Resume::Replay { .. }))));
+    let url = page_url(url, parameters.as_ref());
+    Some(Login {
+        page: LoginPage {
+            url: url?,
+            parameters: parameters?,
+            label: label.unwrap_or(Label::Hash),
+        },
+        keys: keys?,
+        return_keys: return_keys.unwrap_or_default(),
+        tolerance: tolerance.unwrap_or(5 * MINUTE),
+        challenge: challenge?,
+        resume: resume?,
+        return_to: return_to
+            .unwrap_or(Some("".into()))
+            .filter(|text| !text.is_empty()),
+    })
+}
+
+fn page_url(node: Node<'_>, parameters: Option<&Parameters>) -> Option<Box<str>> {
+    let url = node.private_url("authentication")?;
+    let taken = url.query.iter().flat_map(|query| query.split('&'));
+    for pair in taken {
+        let name = pair.split('=').next().unwrap_or_default();
+        if parameters.is_some_and(|parameters| names(parameters).any(|known| known == name)) {
+            node.error(format!(
+                "the parameter `{}` is added by chatgate",
+                clean(name)
+            ));
+        }
+    }
+    Some(url.text)
+}
+
+/// Where the browser goes after a return; a fragment is welcome.
+fn back(text: &str) -> Result<Box<str>, Wrong> {
+    let without = text.split('#').next().unwrap_or_default();
+    Url::parse(without)?;
+    if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err("this is not a URL".into());
+    }
+    Ok(text.into())
+}
+
+fn names(parameters: &Parameters) -> impl Iterator<Item = &str> {
+    [
+        &parameters.token,
+        &parameters.callback,
+        &parameters.channel,
+        &parameters.interaction,
+        &parameters.time,
+        &parameters.level,
+    ]
+    .into_iter()
+    .flatten()
+    .chain([&parameters.signature])
+    .map(|name| &**name)
+}
+
+fn parameters(node: Option<Node<'_>>) -> Option<Parameters> {
+    let table = node.map(Node::table);
+    let table = match &table {
+        Some(None) => return None,
+        Some(Some(table)) => Some(table),
+        None => None,
+    };
+    let mut taken: Vec<(Box<str>, Node<'_>)> = Vec::new();
+    let mut read = |name: &'static str| -> Option<Box<str>> {
+        let Some(node) = table.and_then(|table| table.get(name)) else {
+            return Some(name.into());
+        };
+        let text = node.parse(parameter)?;
+        if text.is_empty() {
+            return None;
+        }
+        if let Some((_, other)) = taken.iter().find(|(known, _)| *known == text) {
+            node.clash(*other, "two parameters have the same name");
+        }
+        taken.push((text.clone(), node));
+        Some(text)
+    };
+    let parameters = Parameters {
+        token: read("token"),
+        callback: read("callback"),
+        channel: read("channel"),
+        interaction: read("interaction"),
+        time: read("time"),
+        level: read("level"),
+        signature: read("signature").unwrap_or_default(),
+    };
+    if let Some(table) = table {
+        if parameters.token.is_none() && parameters.callback.is_none() {
+            table.error("the login page needs `token` or `callback` to answer");
+        }
+        if parameters.signature.is_empty() {
+            table
+                .error("`signature` cannot be left out: without it a login URL could be anybody's");
+        }
+        // A default can meet a name that was given to another parameter.
+        let mut all: Vec<_> = names(&parameters).collect();
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        if all.len() < count && taken.len() < count {
+            table.error("a name given here is the usual name of another parameter");
+        }
+    }
+    Some(parameters)
+}
+
+fn parameter(text: &str) -> Result<Box<str>, &'static str> {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    if text.len() > 64 || !text.bytes().all(legal) {
+        return Err("a parameter's name has letters, digits and -._~ only");
+    }
+    Ok(text.into())
+}
+
+fn resume(table: &Table<'_>) -> Option<Resume> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Way {
+        None,
+        Replay,
+        Notify,
+    }
+    let ways = [
+        ("none", Way::None),
+        ("replay", Way::Replay),
+        ("notify", Way::Notify),
+    ];
+    let node = table.get("resume");
+    let way = node.map_or(Some(Way::None), |node| node.choice(&ways));
+    let max_body = table.get("replay_max_body");
+    let notify = table.get("notify");
+    if let Some(max_body) = max_body.filter(|_| way.is_some_and(|way| way != Way::Replay)) {
+        max_body.error_key("`replay_max_body` goes with resume = \"replay\"");
+    }
+    if let Some(notify) = notify.filter(|_| way.is_some_and(|way| way != Way::Notify)) {
+        notify.error_key("`notify` goes with resume = \"notify\"");
+    }
+    let size = max_body.and_then(|node| node.size_up_to(REPLAY));
+    let call = notify.map(|node| self::call(node, CALL_NAMES));
+    match way? {
+        Way::None => Some(Resume::None),
+        Way::Replay => {
+            if !table.has("owner") {
+                node?.error(Wrong::new(
+                    "without an [owner] anybody who names the interaction could fetch the replayed answer",
+                    "add the table `owner` to this channel",
+                ));
+            }
+            Some(Resume::Replay {
+                max_body: size.unwrap_or(64 << 10),
+            })
+        }
+        Way::Notify if notify.is_none() => {
+            node?.error("there is no table `notify` that says how");
+            None
+        }
+        Way::Notify => Some(Resume::Notify(Box::new(call??))),
+    }
+}
+
+fn challenge(node: Node<'_>, replays: bool) -> Option<ChallengeTemplate> {
+    let table = node.table()?;
+    let status = table.get("status").map(answer_status);
+    let headers = table
+        .get("headers")
+        .and_then(|node| node.header_templates(CHALLENGE_NAMES));
+    let captures = table.get("capture").map(captures).unwrap_or_default();
+    let body = body(&table, CHALLENGE_NAMES);
+    if let Some(body) = &body {
+        if !body.text.contains("login_url") {
+            let help = "put {{ login_url }} where the customer can see it";
+            table.warn(Wrong::new(
+                "the challenge does not say where to log in",
+                help,
+            ));
+        }
+        if body.text.contains("continue_url") && !replays {
+            let help = "set resume = \"replay\", or leave it out";
+            table.warn(Wrong::new("nothing will ever wait at `continue_url`", help));
+        }
+    }
+    let body = body?;
+    let mut headers = headers.unwrap_or_default();
+    headers.extend(content_type(&body.content_type));
+    Some(ChallengeTemplate {
+        status: status.unwrap_or(Some(http::StatusCode::OK))?,
+        headers,
+        body: body.template,
+        captures,
+    })
+}
+
+fn captures(node: Node<'_>) -> Vec<(Box<str>, crate::message::Selector)> {
+    let Some(table) = node.table() else {
+        return Vec::new();
+    };
+    let mut captures = Vec::new();
+    for node in table.entries() {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        let begins = |b: &u8| b.is_ascii_alphabetic() || *b == b'_';
+        if !node.name.bytes().all(legal) || !node.name.as_bytes().first().is_some_and(begins) {
+            node.error_key("a capture's name is a variable: letters, digits and _");
+        }
+        let selector = node.selector(Scope::Exchange);
+        captures.extend(selector.map(|selector| (node.name.into(), selector)));
+    }
+    captures
+}

@@ -1,0 +1,1 @@
+//! Whole configurations: good ones, and every way to get one wrong.
