@@ -1,4 +1,5 @@
 //! TODO
 
 pub mod check;
+pub mod demo;
 pub mod keygen;

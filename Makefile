@@ -1,0 +1,41 @@
+# Each of these works on a fresh machine: it installs what is missing first.
+#
+#   make demo     gateway, sample bot, sample website: http://127.0.0.1:8080/
+#   make test     everything: format, lints, tests, documentation
+#   make bench    chatgate beside plain pingora, on this machine
+#   make lint     format and lints alone
+#   make check    a quick look while working: does it compile, tests included
+
+CARGO ?= cargo
+# Arguments for the demo, for example: make demo DEMO="--authentication-timeout 20s"
+DEMO ?=
+
+.PHONY: demo test bench lint check
+
+demo:
+	@.ci/setup build
+	@$(CARGO) run --locked --profile demo -- demo $(DEMO)
+
+test:
+	@.ci/setup build node browser
+	@$(MAKE) --no-print-directory lint
+	CHATGATE_TEST_BACKENDS=1 CHATGATE_TEST_BROWSER=1 $(CARGO) test --locked
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+lint:
+	@.ci/setup build
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		echo $(CARGO) deny check; $(CARGO) deny check; \
+	else \
+		echo "cargo deny is not installed: dependency policy not checked"; \
+	fi
+
+check:
+	@.ci/setup build
+	$(CARGO) check --locked --all-targets
+
+bench:
+	@.ci/setup build
+	@benches/run

@@ -1,0 +1,419 @@
+//! The sample bot. It has never heard of logins: it answers, marks what is
+//! private, and believes what the gateway tells it about the customer. It also
+//! keeps what the agent at the desk sees.
+//!
+//! | endpoint | |
+//! |---|---|
+//! | `POST /webhooks/rest/webhook` | `{"sender","message"}` → `[{"recipient_id","text", …}]` |
+//! | `POST /chat/open` | a new conversation → `{"conversation","messages":[…]}` |
+//! | `POST /chat/end` | `{"sender"}` → `{"ended":true}` |
+//! | `GET /agent/conversations/{id}` | the agent's desk |
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::recent::Recent;
+use super::server::{self, Page, Site};
+use crate::secret::random;
+use crate::time::{Clock, Time};
+
+/// Conversations that are remembered; the oldest go first.
+const MAX_CONVERSATIONS: usize = 256;
+/// Lines of one conversation that are remembered.
+const MAX_LINES: usize = 200;
+/// Longest conversation id and longest message, in bytes.
+const MAX_TEXT: usize = 4096;
+
+/// The bot and the agent's desk.
+pub struct Bot {
+    clock: Clock,
+    authentication_timeout: Duration,
+    desk: Mutex<Recent<Conversation, MAX_CONVERSATIONS>>,
+}
+
+impl Bot {
+    /// A bot that knows how long a login counts, for the check mark at the desk.
+    pub fn new(clock: Clock, authentication_timeout: Duration) -> Self {
+        Self {
+            clock,
+            authentication_timeout,
+            desk: Mutex::default(),
+        }
+    }
+
+    fn open(&self, request: &Request<Bytes>) -> Page {
+        let Some(body) = object(request) else {
+            return malformed();
+        };
+        let id = format!("c-{}", hex::encode(random::<12>()));
+        let customer = Customer::of(&body, self.clock.now());
+        let welcome = match &customer {
+            Some(customer) => format!(
+                "Welcome, {}. You came logged in, so you may ask me for your statement right away.",
+                customer.name
+            ),
+            None => "Welcome. Say hello, or ask me for your statement.".to_owned(),
+        };
+        self.with(&id, |conversation| {
+            conversation.customer = customer;
+            conversation.say(Line::bot(&welcome, false));
+        });
+        server::json(
+            StatusCode::OK,
+            &json!({
+                "conversation": id,
+                "messages": [{ "recipient_id": id, "text": welcome }],
+            }),
+        )
+    }
+
+    fn message(&self, request: &Request<Bytes>) -> Page {
+        let Some(body) = object(request) else {
+            return malformed();
+        };
+        let (Some(id), Some(message)) = (text(&body, "sender"), text(&body, "message")) else {
+            return malformed();
+        };
+        let customer = Customer::of(&body, self.clock.now());
+        let reply = Reply::to(message, customer.as_ref());
+        self.with(id, |conversation| {
+            conversation.ended = false;
+            conversation.say(Line::customer(message, customer.as_ref()));
+            conversation.say(Line::bot(&reply.text, reply.private));
+            conversation.customer = customer;
+        });
+        let mut answer = json!({ "recipient_id": id, "text": reply.text });
+        if reply.private {
+            answer["custom"] = json!({ "authentication_required": true });
+        }
+        server::json(StatusCode::OK, &json!([answer]))
+    }
+
+    fn end(&self, request: &Request<Bytes>) -> Page {
+        let Some(body) = object(request) else {
+            return malformed();
+        };
+        let Some(id) = text(&body, "sender") else {
+            return malformed();
+        };
+        self.with(id, |conversation| {
+            conversation.customer = None;
+            conversation.ended = true;
+        });
+        server::json(StatusCode::OK, &json!({ "ended": true }))
+    }
+
+    fn watch(&self, id: &str) -> Page {
+        let now = self.clock.now();
+        let desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(conversation) = desk.find(id) else {
+            return server::json(StatusCode::NOT_FOUND, &json!({ "error": "not-found" }));
+        };
+        let customer = conversation.customer.as_ref();
+        let left = customer
+            .map(|customer| (customer.since + self.authentication_timeout).since(now))
+            .filter(|left| !left.is_zero());
+        let view = json!({
+            "conversation": id,
+            "ended": conversation.ended,
+            "authenticated": left.is_some(),
+            "seconds_in_all": self.authentication_timeout.as_secs(),
+            "seconds_left": left.map_or(0, |left| left.as_millis().div_ceil(1000)),
+            "customer": customer.map(|customer| json!({
+                "id": customer.id,
+                "name": customer.name,
+                "told": customer.told,
+            })),
+            "lines": conversation.lines.iter().map(Line::json).collect::<Vec<_>>(),
+        });
+        server::json(StatusCode::OK, &view)
+    }
+
+    fn with(&self, id: &str, change: impl FnOnce(&mut Conversation)) {
+        let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
+        change(desk.entry(id));
+    }
+}
+
+impl Site for Bot {
+    fn answer(&self, request: &Request<Bytes>) -> Page {
+        let path = request.uri().path();
+        if let Some(id) = path.strip_prefix("/agent/conversations/") {
+            return match *request.method() {
+                Method::GET => self.watch(id),
+                _ => server::text(StatusCode::METHOD_NOT_ALLOWED, "GET only."),
+            };
+        }
+        match (request.method(), path) {
+            (&Method::POST, "/webhooks/rest/webhook") => self.message(request),
+            (&Method::POST, "/chat/open") => self.open(request),
+            (&Method::POST, "/chat/end") => self.end(request),
+            _ => server::text(StatusCode::NOT_FOUND, "Not found."),
+        }
+    }
+}
+
+/// What the bot says, and whether only a customer who is known may read it.
+struct Reply {
+    text: String,
+    private: bool,
+}
+
+impl Reply {
+    fn to(message: &str, customer: Option<&Customer>) -> Self {
+        let words = message.to_lowercase();
+        let asks = |word| {
+            words
+                .split(|c: char| !c.is_alphanumeric())
+                .any(|w| w == word)
+        };
+        if asks("statement") {
+            return Self {
+                text: statement(customer),
+                private: true,
+            };
+        }
+        let text = match customer {
+            Some(customer) if asks("hello") || asks("hi") => format!("Hello, {}!", customer.name),
+            None if asks("hello") || asks("hi") => "Hello! I do not know who you are.".to_owned(),
+            _ => "I know two things: hello and statement.".to_owned(),
+        };
+        Self {
+            text,
+            private: false,
+        }
+    }
+}
+
+fn statement(customer: Option<&Customer>) -> String {
+    let Some(customer) = customer else {
+        return "A statement is private, and I do not know whose to show.".to_owned();
+    };
+    let lines = match &*customer.id {
+        "alice" => {
+            "tea party 18.00, croquet club 42.50, pocket watch repair 7.20; balance 1,204.30"
+        }
+        "bob" => "bricks 310.00, mortar 95.40, a new spanner 12.60; balance 82.00",
+        _ => "nothing yet; balance 0.00",
+    };
+    format!("Here is your statement, {}: {lines}.", customer.name)
+}
+
+/// What the gateway told the bot with one request.
+#[derive(Clone)]
+struct Customer {
+    id: String,
+    name: String,
+    since: Time,
+    told: Value,
+}
+
+impl Customer {
+    /// The customer in `metadata`. The bot believes it, because the gateway removes
+    /// whatever a client wrote there.
+    fn of(body: &Map<String, Value>, now: Time) -> Option<Self> {
+        let told = body.get("metadata")?;
+        if told.get("authenticated") != Some(&Value::Bool(true)) {
+            return None;
+        }
+        let id = told.get("customer")?.as_str()?.to_owned();
+        let name = told
+            .get("name")
+            .and_then(Value::as_str)
+            .map_or_else(|| id.clone(), str::to_owned);
+        let since = told
+            .get("login_time")
+            .and_then(Value::as_u64)
+            .map_or(now, Time::from_secs);
+        Some(Self {
+            id,
+            name,
+            since,
+            told: told.clone(),
+        })
+    }
+}
+
+/// What the agent sees.
+#[derive(Default)]
+struct Conversation {
+    lines: VecDeque<Line>,
+    /// Who the latest message came from, as far as the bot was told.
+    customer: Option<Customer>,
+    ended: bool,
+}
+
+impl Conversation {
+    fn say(&mut self, line: Line) {
+        if self.lines.len() >= MAX_LINES {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(line);
+    }
+}
+
+struct Line {
+    text: String,
+    from_bot: bool,
+    /// The customer's name if the bot was told it with this line.
+    verified: Option<String>,
+    private: bool,
+}
+
+impl Line {
+    fn bot(text: &str, private: bool) -> Self {
+        Self {
+            text: text.to_owned(),
+            from_bot: true,
+            verified: None,
+            private,
+        }
+    }
+
+    fn customer(text: &str, customer: Option<&Customer>) -> Self {
+        Self {
+            text: text.to_owned(),
+            from_bot: false,
+            verified: customer.map(|customer| customer.name.clone()),
+            private: false,
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "from": if self.from_bot { "bot" } else { "customer" },
+            "text": self.text,
+            "verified": self.verified,
+            "private": self.private,
+        })
+    }
+}
+
+fn object(request: &Request<Bytes>) -> Option<Map<String, Value>> {
+    serde_json::from_slice(request.body()).ok()
+}
+
+fn text<'b>(body: &'b Map<String, Value>, name: &str) -> Option<&'b str> {
+    let text = body.get(name)?.as_str()?;
+    (!text.is_empty() && text.len() <= MAX_TEXT).then_some(text)
+}
+
+fn malformed() -> Page {
+    let error = json!({ "error": "bad-request", "expected": { "sender": "…", "message": "…" } });
+    server::json(StatusCode::BAD_REQUEST, &error)
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(60);
+
+    fn bot() -> (Bot, Clock) {
+        let clock = Clock::manual(Time::from_secs(1000));
+        (Bot::new(clock.clone(), TIMEOUT), clock)
+    }
+
+    fn call(bot: &Bot, method: &str, path: &str, body: &str) -> (StatusCode, Value) {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .body(Bytes::copy_from_slice(body.as_bytes()))
+            .unwrap();
+        let (head, body) = bot.answer(&request).into_parts();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let body = runtime.block_on(body.collect()).unwrap().to_bytes();
+        (
+            head.status,
+            serde_json::from_slice(&body).unwrap_or(Value::Null),
+        )
+    }
+
+    fn say(bot: &Bot, body: Value) -> Value {
+        call(bot, "POST", "/webhooks/rest/webhook", &body.to_string()).1
+    }
+
+    fn desk(bot: &Bot) -> Value {
+        call(bot, "GET", "/agent/conversations/c", "").1
+    }
+
+    fn alice(message: &str) -> Value {
+        json!({ "sender": "c", "message": message, "metadata":
+            { "customer": "alice", "name": "Alice", "authenticated": true, "login_time": 1000 } })
+    }
+
+    #[test]
+    fn hello_is_open_and_a_statement_is_private() {
+        let (bot, _) = bot();
+        let hello = say(&bot, json!({ "sender": "c", "message": "Hello!" }));
+        assert_eq!(hello[0]["recipient_id"], "c");
+        assert_eq!(hello[0].get("custom"), None);
+        let asked = say(
+            &bot,
+            json!({ "sender": "c", "message": "my statement, please" }),
+        );
+        assert_eq!(asked[0]["custom"]["authentication_required"], true);
+        let asked = say(&bot, alice("statement"));
+        assert_eq!(asked[0]["custom"]["authentication_required"], true);
+        assert!(asked[0]["text"].as_str().unwrap().contains("1,204.30"));
+    }
+
+    #[test]
+    fn the_check_mark_is_there_exactly_while_the_latest_login_counts() {
+        let (bot, clock) = bot();
+        say(&bot, json!({ "sender": "c", "message": "hello" }));
+        assert_eq!(desk(&bot)["authenticated"], false);
+        say(&bot, alice("hello"));
+        assert_eq!(desk(&bot)["authenticated"], true);
+        assert_eq!(desk(&bot)["seconds_left"], 60);
+        clock.advance(Duration::from_millis(59_999));
+        assert_eq!(desk(&bot)["authenticated"], true);
+        clock.advance(Duration::from_millis(1));
+        assert_eq!(desk(&bot)["authenticated"], false);
+    }
+
+    #[test]
+    fn an_anonymous_message_and_the_end_take_the_check_mark_away() {
+        let (bot, _) = bot();
+        say(&bot, alice("hello"));
+        say(&bot, json!({ "sender": "c", "message": "hello" }));
+        assert_eq!(desk(&bot)["authenticated"], false);
+        say(&bot, alice("hello"));
+        call(&bot, "POST", "/chat/end", r#"{"sender":"c"}"#);
+        assert_eq!(desk(&bot)["authenticated"], false);
+        assert_eq!(desk(&bot)["ended"], true);
+    }
+
+    #[test]
+    fn what_is_not_a_message_is_refused() {
+        let (bot, _) = bot();
+        for body in [
+            "",
+            "[]",
+            "{}",
+            r#"{"sender":1,"message":"x"}"#,
+            r#"{"sender":"","message":"x"}"#,
+        ] {
+            let (status, _) = call(&bot, "POST", "/webhooks/rest/webhook", body);
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+        }
+    }
+
+    #[test]
+    fn the_transcript_is_bounded() {
+        let (bot, _) = bot();
+        for _ in 0..MAX_LINES {
+            say(&bot, json!({ "sender": "c", "message": "hello" }));
+        }
+        assert_eq!(desk(&bot)["lines"].as_array().unwrap().len(), MAX_LINES);
+    }
+}
