@@ -1,5 +1,9 @@
 //! Routes: which channel, and which kind of request, a method, host and path belong to.
 
+mod tree;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +11,7 @@ use http::Method;
 
 use super::{Channel, Upstream};
 use crate::message::Selector;
+use tree::{Node, Pattern};
 
 /// What happens on a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +52,12 @@ pub struct Route {
     pub channel: Arc<Channel>,
     /// Where it leads.
     pub upstream: Arc<Upstream>,
-    /// Methods; empty means any.
+    /// Methods; empty means any. `GET` does not imply `HEAD`.
     pub methods: Vec<Method>,
-    /// Lower-case host, or `*.example.com`; `None` means any.
+    /// Host without port, or `*.example.com` for all below it; `None` means any.
     pub host: Option<Box<str>>,
-    /// The pattern, `matchit` syntax: `/chats/{id}/messages`, `/{*rest}`.
+    /// The pattern: `/chats/{id}/messages`, `/files/{name}.png`, `/{*rest}`. A
+    /// parameter is never empty, so `/{*rest}` does not match `/`.
     pub path: Box<str>,
     /// Where the interaction id is.
     pub interaction: Option<Selector>,
@@ -66,10 +72,16 @@ pub struct Route {
 /// All routes, ready to be asked.
 #[derive(Debug, Default)]
 pub struct Routes {
-    _todo: (),
+    all: Vec<(Arc<Route>, Pattern)>,
+    /// Routes of one host, by its lower-case name.
+    hosts: HashMap<Box<str>, Node>,
+    /// Routes of all hosts that end in `.example.com`, the longest first.
+    domains: Vec<(Box<str>, Node)>,
+    /// Routes of any host.
+    any: Node,
 }
 
-/// Two routes that match the same requests, by their index.
+/// What is wrong with routes, which are told by their index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RouteError {
     /// The pattern cannot be read.
@@ -93,25 +105,139 @@ pub enum RouteError {
 pub struct Match<'r> {
     /// The route.
     pub route: &'r Arc<Route>,
-    /// Captured names and raw values.
+    /// Captured names and raw values: what is percent-encoded stays so.
     pub params: Vec<(Box<str>, Box<str>)>,
 }
 
 impl Routes {
-    /// Builds the table. Specificity: an exact host before `*.` before any; then
-    /// the path (`matchit`: static before parameter before catch-all); then a
-    /// listed method before any.
+    /// Builds the table. Specificity: an exact host before `*.` (the longer one
+    /// first) before any; then the path, from left to right: text before a
+    /// parameter before a catch-all; then a listed method before any. The errors
+    /// are all there are.
     pub fn new(routes: Vec<Arc<Route>>) -> Result<Self, Vec<RouteError>> {
-        todo!()
+        let mut table = Self::default();
+        let mut errors = Vec::new();
+        for (index, route) in routes.into_iter().enumerate() {
+            let error = |message| RouteError::Pattern {
+                route: index,
+                message,
+            };
+            let pattern = Pattern::parse(&route.path).map_err(error);
+            let node = table.host(route.host.as_deref()).map_err(error);
+            // A route that cannot be read keeps its place, so that indices hold.
+            let mut kept = Pattern::default();
+            match (pattern, node) {
+                (Ok(pattern), Ok(node)) => {
+                    let ties = node.insert(&pattern, &route.methods, index);
+                    errors.extend(ties.into_iter().map(|first| RouteError::Tie {
+                        first,
+                        second: index,
+                    }));
+                    kept = pattern;
+                }
+                (pattern, node) => errors.extend([pattern.err(), node.err()].into_iter().flatten()),
+            }
+            table.all.push((route, kept));
+        }
+        table
+            .domains
+            .sort_by_key(|(domain, _)| std::cmp::Reverse(domain.len()));
+        if errors.is_empty() {
+            Ok(table)
+        } else {
+            Err(errors)
+        }
     }
 
-    /// The most specific route; the path is matched whole, as it is.
+    /// The most specific route; the path is matched whole, as it is. Where a more
+    /// specific one does not have the method, a less specific one may.
+    ///
+    /// The host is compared in any case and without its port. A host with a
+    /// trailing dot matches nothing at all: it is another spelling of a name that
+    /// may have routes of its own.
     pub fn find(&self, method: &Method, host: &str, path: &str) -> Option<Match<'_>> {
-        todo!()
+        let host = without_port(host);
+        if host.ends_with('.') {
+            return None;
+        }
+        let path = path.strip_prefix('/')?;
+        let exact = || self.hosts.get(&*lower_case(host))?.find(path, method);
+        let below = || {
+            let mut domains = self.domains.iter();
+            domains.find_map(|(domain, node)| {
+                is_below(host, domain).then(|| node.find(path, method))?
+            })
+        };
+        let index = exact()
+            .or_else(below)
+            .or_else(|| self.any.find(path, method))?;
+        let (route, pattern) = self.all.get(index)?;
+        Some(Match {
+            route,
+            params: pattern.capture(path),
+        })
     }
 
     /// All routes.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
-        std::iter::empty()
+        self.all.iter().map(|(route, _)| route)
+    }
+
+    /// Where the routes of a configured host go.
+    fn host(&mut self, host: Option<&str>) -> Result<&mut Node, String> {
+        let Some(host) = host else {
+            return Ok(&mut self.any);
+        };
+        let host = host.to_ascii_lowercase();
+        let name = host.strip_prefix("*.").unwrap_or(&host);
+        let literal = name.starts_with('[') && name.ends_with(']');
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        let labels = !name.split('.').any(str::is_empty);
+        if !literal && !(labels && name.bytes().all(plain)) {
+            return Err(format!(
+                "`{host}` is not a host: expected a name without port, or `*.` and a name"
+            ));
+        }
+        let Some(domain) = host.strip_prefix('*') else {
+            return Ok(self.hosts.entry(host.into()).or_default());
+        };
+        let place = match self
+            .domains
+            .iter()
+            .position(|(known, _)| **known == *domain)
+        {
+            Some(place) => place,
+            None => {
+                self.domains.push((domain.into(), Node::default()));
+                self.domains.len() - 1
+            }
+        };
+        Ok(&mut self.domains[place].1)
     }
 }
+
+/// The host of a `Host` header.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+/// Allocates only where there is an upper-case letter.
+fn lower_case(host: &str) -> Cow<'_, str> {
+    if host.bytes().any(|b| b.is_ascii_uppercase()) {
+        host.to_ascii_lowercase().into()
+    } else {
+        host.into()
+    }
+}
+
+/// Whether a host ends in `.example.com`, with something before it.
+fn is_below(host: &str, domain: &str) -> bool {
+    let (host, domain) = (host.as_bytes(), domain.as_bytes());
+    host.len() > domain.len() && host[host.len() - domain.len()..].eq_ignore_ascii_case(domain)
+}
+
+#[cfg(test)]
+mod tests;

@@ -328,11 +328,6 @@ impl Interaction {
         self.login(clocks, now).is_some()
     }
 
-    /// Whether a login ever was.
-    pub(super) fn had_login(&self) -> bool {
-        self.login.is_some()
-    }
-
     /// The outstanding login URL.
     pub(super) fn outstanding(&self) -> Option<&Challenge> {
         self.rare.as_ref()?.challenge.as_ref()
