@@ -193,7 +193,7 @@ impl Routes {
         let literal = name.starts_with('[') && name.ends_with(']');
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         let labels = !name.split('.').any(str::is_empty);
-        if !literal && !(labels && name.bytes().all(plain)) {
+        if !(literal || labels && name.bytes().all(plain)) {
             return Err(format!(
                 "`{host}` is not a host: expected a name without port, or `*.` and a name"
             ));
