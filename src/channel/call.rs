@@ -48,3 +48,14 @@ impl std::fmt::Debug for Signer {
         })
     }
 }
+impl Call {
+    #[allow(missing_docs)]
+    pub fn request(
+        &self,
+        _: &serde_json::Map<String, serde_json::Value>,
+        _: &str,
+        _: crate::time::Time,
+    ) -> Result<http::Request<bytes::Bytes>, String> {
+        Err(String::new())
+    }
+}

@@ -28,6 +28,19 @@ pub enum Kind {
     Deny,
 }
 
+impl Kind {
+    /// The name that an operator writes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::PreChat => "pre-chat",
+            Self::Message => "message",
+            Self::End => "end",
+            Self::Deny => "deny",
+        }
+    }
+}
+
 /// Whether a proof is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enforcement {

@@ -47,6 +47,15 @@ impl Diagnostic {
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
+
+    /// Where it is, on one line: `file:line:column`.
+    pub fn whereabouts(&self) -> String {
+        let file = self.file.display();
+        match &self.place {
+            Some(place) => format!("{file}:{}:{}", place.line, place.column),
+            None => file.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Diagnostic {

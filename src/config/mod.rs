@@ -234,6 +234,17 @@ impl Config {
         Some(crate::interaction::Level(u8::try_from(place + 1).ok()?))
     }
 
+    /// Whether what only a restart changes is another in `other`.
+    pub fn needs_restart(&self, other: &Self) -> bool {
+        let limits = |config: &Self| (config.limits.interactions, config.limits.bytes);
+        self.listeners != other.listeners
+            || self.admin != other.admin
+            || self.workers != other.workers
+            || self.log != other.log
+            || self.extra_roots != other.extra_roots
+            || limits(self) != limits(other)
+    }
+
     /// A channel by name.
     pub fn channel(&self, name: &str) -> Option<&Arc<Channel>> {
         self.channels.iter().find(|channel| *channel.name == *name)

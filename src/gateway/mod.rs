@@ -1,1 +1,66 @@
-//! TODO
+//! pingora, and pingora only here: carries out what [`crate::decision`] returns.
+//!
+//! The way of a request, file by file:
+//!
+//! | file | phase |
+//! |---|---|
+//! | [`admit`] | ambiguous targets, hosts, duplicated headers are refused |
+//! | [`endpoints`] | our own addresses: login return, `continue`, key set, page |
+//! | [`request`] | route → body → interaction → proof → verdict → side call |
+//! | [`inject`] | managed headers and members off, verified ones on |
+//! | [`hold`] | an answer that may be flagged is held back, head and all |
+//! | [`verdict`] | the judgement on a held answer, carried out |
+//! | [`resume`] | after the login: replay, notice |
+//! | [`respond`] | every answer that chatgate makes itself |
+//! | [`proxy`] | pingora's hooks, each one line of the above |
+//! | [`server`] | listeners, reload, drain |
+
+mod admit;
+mod certificate;
+mod endpoints;
+mod exchange;
+pub mod explain;
+mod hold;
+mod inject;
+mod peer;
+mod proxy;
+mod request;
+mod respond;
+mod resume;
+mod server;
+mod verdict;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use arc_swap::ArcSwap;
+
+pub use server::{Options, Stop, serve};
+
+use crate::config::Config;
+use crate::identity::Caches;
+use crate::interaction::Store;
+use crate::outbound::Outbound;
+use crate::telemetry::Metrics;
+use crate::time::{Clock, Time};
+
+/// What lives as long as the process and outlives every reload.
+#[derive(Debug)]
+pub struct State {
+    /// The configuration that new requests get.
+    pub config: ArcSwap<Config>,
+    /// Interactions.
+    pub store: Store,
+    /// What verifiers remember.
+    pub caches: Caches,
+    /// The client for our own calls.
+    pub outbound: Arc<Outbound>,
+    /// Time.
+    pub clock: Clock,
+    /// When the process began.
+    pub started: Time,
+    /// Metrics.
+    pub metrics: Metrics,
+    /// Requests under way.
+    pub in_flight: AtomicUsize,
+}

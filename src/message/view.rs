@@ -1,6 +1,6 @@
 //! A request or an answer as the core sees it: borrowed, lazily parsed.
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
@@ -11,7 +11,7 @@ use super::json::{Json, Malformed};
 #[derive(Debug, Default)]
 pub struct Body {
     bytes: Bytes,
-    json: OnceCell<Result<Json, Malformed>>,
+    json: OnceLock<Result<Json, Malformed>>,
 }
 
 impl Body {
@@ -19,7 +19,7 @@ impl Body {
     pub fn new(bytes: Bytes) -> Self {
         Self {
             bytes,
-            json: OnceCell::new(),
+            json: OnceLock::new(),
         }
     }
 

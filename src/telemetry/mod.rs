@@ -1,1 +1,7 @@
-//! TODO
+//! Logs and metrics: what the gateway did, in the words of the verdicts.
+
+mod log;
+mod metrics;
+
+pub use log::{Exchanged, clean, exchanged, init};
+pub use metrics::Metrics;

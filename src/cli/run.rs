@@ -1,0 +1,50 @@
+//! `chatgate run`: serves.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::config;
+use crate::gateway;
+use crate::telemetry;
+use crate::time::Clock;
+
+/// `chatgate run`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration. SIGHUP reads it again; SIGTERM drains and ends.
+    config: PathBuf,
+}
+
+/// Serves until it is told to end.
+pub fn run(args: Args) -> ExitCode {
+    let (config, warnings) = match config::load(&args.config) {
+        Ok(loaded) => loaded,
+        Err(mistakes) => {
+            for mistake in mistakes {
+                eprintln!("{mistake}");
+            }
+            return ExitCode::FAILURE;
+        }
+    };
+    telemetry::init(config.log.json, config.log.level);
+    for warning in warnings {
+        tracing::warn!(place = %warning.whereabouts(), "{}", warning.message);
+    }
+    for listener in &config.listeners {
+        let tls = listener.tls.is_some();
+        tracing::info!(address = %listener.address, tls, "listening");
+    }
+    let options = gateway::Options {
+        config,
+        source: Some(args.config),
+        clock: Clock::system(),
+        stop: None,
+    };
+    match gateway::serve(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

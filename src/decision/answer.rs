@@ -1,0 +1,234 @@
+//! What to do with an answer.
+
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
+
+use crate::channel::flag::{FlagLevel, Head};
+use crate::channel::{Channel, Flag, Unreadable};
+use crate::interaction::Level;
+use crate::message::AnswerView;
+use crate::reason::Reason;
+
+/// The verdict on an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ForAnswer {
+    /// It goes to the customer.
+    Release {
+        /// Why.
+        reason: Reason,
+        /// The flags to take off, by their index in the channel.
+        strip: Vec<usize>,
+    },
+    /// It is withheld, and the customer is asked to log in.
+    Challenge {
+        /// The flag that demands the most, by its index in the channel.
+        flag: usize,
+        /// The level that has to be reached.
+        level: Level,
+    },
+    /// It is withheld, and the customer gets an error.
+    Block(Reason),
+}
+
+/// What the head of an answer says of how it has to be handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Candidate {
+    /// Nothing in it can be flagged against this customer: it streams.
+    No,
+    /// It is held back until the verdict.
+    Yes,
+}
+
+/// Whether an answer has to be held for [`answer`], by its head alone.
+pub fn candidate(channel: &Channel, head: &AnswerView<'_>, level: Level) -> Candidate {
+    let concerns = |flag: &Flag| match flag.head(head) {
+        Head::No => false,
+        Head::Yes => flag.observe || flag.strip || !flag.reached(level),
+        Head::Body => {
+            !passes_by(head.headers) && (flag.observe || flag.strip || !flag.reached(level))
+        }
+    };
+    if head.status.is_informational() || !channel.flags.iter().any(concerns) {
+        return Candidate::No;
+    }
+    Candidate::Yes
+}
+
+/// Decides on a whole answer. `answer.body` is `None` when it is longer than the
+/// channel's cap.
+pub fn answer(channel: &Channel, answer: &AnswerView<'_>, level: Level) -> ForAnswer {
+    let mut demanded: Option<(usize, Level)> = None;
+    let mut strip = Vec::new();
+    let mut observed = false;
+    let mut undecided = false;
+    for (index, flag) in channel.flags.iter().enumerate() {
+        match flag.head(answer) {
+            Head::No => continue,
+            Head::Body if passes_by(answer.headers) => continue,
+            Head::Body if unreadable(channel, flag, answer).is_some() => {
+                // A rule that only observes never stops an answer.
+                undecided |= !flag.observe && !flag.reached(level);
+                continue;
+            }
+            Head::Yes | Head::Body => {}
+        }
+        if !flag.matches(answer) {
+            continue;
+        }
+        if flag.observe {
+            observed = true;
+            continue;
+        }
+        let wants = flag.level(answer);
+        if demanded.is_none_or(|(_, most)| wants > most) {
+            demanded = Some((index, wants));
+        }
+        if flag.strip {
+            strip.push(index);
+        }
+    }
+
+    match demanded {
+        Some((flag, wants)) if wants > level => return ForAnswer::Challenge { flag, level: wants },
+        _ => {}
+    }
+    if undecided && let Some((reason, Unreadable::Block)) = first_unreadable(channel, answer) {
+        return ForAnswer::Block(reason);
+    }
+    let reason = match (demanded, undecided, observed) {
+        (Some(_), ..) => Reason::Authenticated,
+        (None, true, _) => {
+            first_unreadable(channel, answer).map_or(Reason::Unflagged, |(reason, _)| reason)
+        }
+        (None, false, true) => Reason::FlagObserved,
+        (None, false, false) => Reason::Unflagged,
+    };
+    ForAnswer::Release { reason, strip }
+}
+
+fn first_unreadable(channel: &Channel, answer: &AnswerView<'_>) -> Option<(Reason, Unreadable)> {
+    channel
+        .flags
+        .iter()
+        .find_map(|flag| unreadable(channel, flag, answer))
+}
+
+/// Why this flag's condition on the body cannot be decided, and what becomes of
+/// such an answer.
+fn unreadable(
+    channel: &Channel,
+    flag: &Flag,
+    answer: &AnswerView<'_>,
+) -> Option<(Reason, Unreadable)> {
+    let condition = flag.json.as_ref()?;
+    if bodiless(answer.status) {
+        return None;
+    }
+    let inspection = &channel.inspection;
+    if encoded(answer.headers) {
+        return Some((Reason::AnswerUndecodable, inspection.undecodable));
+    }
+    let Some(body) = answer.body else {
+        return Some((Reason::AnswerTooLarge, inspection.oversize));
+    };
+    if body.bytes().is_empty() {
+        return None;
+    }
+    // UTF-16 and UTF-32 put NUL between ASCII letters: a search for the member's
+    // name would find nothing there, yet some readers understand it.
+    let wide = memchr::memchr(0, body.bytes()).is_some();
+    if !wide && !condition.path.may_match(body.bytes()) {
+        return None;
+    }
+    match body.json() {
+        Ok(_) => None,
+        Err(_) if wide || is_json(answer.headers) => {
+            Some((Reason::AnswerMalformed, inspection.malformed))
+        }
+        Err(_) => None,
+    }
+}
+
+/// Statuses that have no body (RFC 9110, sections 15.3.5, 15.4.5).
+fn bodiless(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// Whether the body comes in an encoding that is not decoded here.
+fn encoded(headers: &HeaderMap) -> bool {
+    let coded = headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity") && !value.is_empty());
+    coded
+        || media_type(headers).is_some_and(|(kind, charset)| {
+            // Streams are judged event by event, which this route does not do.
+            matches!(&*kind, "text/event-stream" | "application/x-ndjson")
+                || charset.is_some_and(|name| !matches!(&*name, "utf-8" | "utf8" | "us-ascii"))
+        })
+}
+
+/// Whether the body says that it is JSON, or does not say what it is.
+fn is_json(headers: &HeaderMap) -> bool {
+    media_type(headers).is_none_or(|(kind, _)| {
+        kind == "application/json" || kind == "text/json" || kind.ends_with("+json")
+    })
+}
+
+/// Media types that no messaging client reads as JSON.
+fn passes_by(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return false;
+    };
+    let Ok(value) = value.to_str() else {
+        return false;
+    };
+    let starts = |prefix: &str| {
+        value
+            .get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    [
+        "image/",
+        "audio/",
+        "video/",
+        "font/",
+        "text/html",
+        "text/css",
+        "text/javascript",
+        "application/javascript",
+        "application/pdf",
+        "application/zip",
+    ]
+    .into_iter()
+    .any(starts)
+}
+
+/// The media type and the `charset`, both in lower case; `None` unless there is
+/// exactly one readable `Content-Type`.
+fn media_type(headers: &HeaderMap) -> Option<(String, Option<String>)> {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let value = value.to_str().ok()?.to_ascii_lowercase();
+    let mut parts = value.split(';').map(str::trim);
+    let kind = parts.next().filter(|kind| !kind.is_empty())?.to_owned();
+    let charset = parts
+        .find_map(|part| part.strip_prefix("charset="))
+        .map(|name| name.trim_matches('"').to_owned());
+    Some((kind, charset))
+}
+
+impl Flag {
+    /// Whether this level satisfies the flag, whatever level the answer names.
+    fn reached(&self, level: Level) -> bool {
+        match &self.level {
+            FlagLevel::Fixed(wants) => level >= *wants,
+            FlagLevel::Named {
+                names, fallback, ..
+            } => level >= *fallback && usize::from(level.0) >= names.len(),
+        }
+    }
+}

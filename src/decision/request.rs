@@ -1,0 +1,120 @@
+//! What to do with a request.
+
+use std::sync::Arc;
+
+use crate::channel::{Enforcement, Kind, Route};
+use crate::identity::Proof;
+use crate::interaction::{Identity, Standing};
+use crate::reason::Reason;
+
+/// What is known of a request when it is decided on.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The route it matched.
+    pub route: &'a Route,
+    /// What it proves.
+    pub proof: &'a Proof,
+    /// How its interaction stands, for this client.
+    pub standing: &'a Standing,
+}
+
+/// The verdict on a request.
+#[derive(Clone, Debug)]
+pub enum ForRequest {
+    /// It goes to the backend.
+    Forward(Forward),
+    /// It is answered by chatgate itself.
+    Refuse(Reason),
+}
+
+/// How a request goes to the backend. Client-supplied copies of what is managed
+/// are removed in any case.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    /// The identity to inject; `None` injects nothing.
+    pub identity: Option<Arc<Identity>>,
+    /// Whether that identity is newly proven and has to be bound to the interaction.
+    pub log_in: bool,
+    /// Whether the side call has to complete first.
+    pub announce: bool,
+    /// Whether the answer is judged.
+    pub judge: bool,
+    /// Whether the interaction ends with this request.
+    pub end: bool,
+    /// Why.
+    pub reason: Reason,
+    /// What an observed route would have refused with.
+    pub observed: Option<Reason>,
+}
+
+/// Decides on a request.
+pub fn request(asked: Asked<'_>) -> ForRequest {
+    let Asked {
+        route,
+        proof,
+        standing,
+    } = asked;
+    if route.kind == Kind::Deny {
+        return ForRequest::Refuse(Reason::Denied);
+    }
+
+    let (proven, observed) = match enforce(route, proof, standing) {
+        Ok(proven) => proven,
+        Err(reason) => return ForRequest::Refuse(reason),
+    };
+    if let Some(identity) = &proven {
+        if standing.foreign {
+            return ForRequest::Refuse(Reason::NotOwner);
+        }
+        if standing
+            .identity
+            .as_ref()
+            .is_some_and(|known| known.subject != identity.subject)
+        {
+            return ForRequest::Refuse(Reason::SubjectChanged);
+        }
+    }
+
+    let log_in = proven.is_some();
+    // A pass-through route carries no conversation, so nothing of one is injected.
+    let standing_counts = route.kind != Kind::Pass;
+    let identity = proven.or_else(|| standing.identity.clone().filter(|_| standing_counts));
+    let announce = identity.is_some()
+        && route.channel.side_call.is_some()
+        && route.kind != Kind::End
+        && (log_in || standing.unannounced);
+    let reason = if identity.is_some() {
+        Reason::Authenticated
+    } else {
+        Reason::Passed
+    };
+    ForRequest::Forward(Forward {
+        announce,
+        log_in,
+        judge: matches!(route.kind, Kind::Message | Kind::PreChat),
+        end: route.kind == Kind::End && !standing.foreign,
+        reason,
+        observed,
+        identity,
+    })
+}
+
+type Proven = (Option<Arc<Identity>>, Option<Reason>);
+
+/// The identity that counts, and what an observing route would have refused with.
+fn enforce(route: &Route, proof: &Proof, standing: &Standing) -> Result<Proven, Reason> {
+    let missing = standing.identity.is_none().then_some(Reason::ProofMissing);
+    match (route.enforcement, proof) {
+        (Enforcement::Off, _) => Ok((None, None)),
+        (Enforcement::Observe, Proof::Invalid(reason)) => Ok((None, Some(*reason))),
+        (Enforcement::Observe, Proof::Absent) => Ok((None, missing)),
+        (Enforcement::Observe, Proof::Valid(_)) => Ok((None, None)),
+        (_, Proof::Invalid(reason)) => Err(*reason),
+        (_, Proof::Valid(identity)) => Ok((Some(identity.clone()), None)),
+        (Enforcement::Required, Proof::Absent) => match missing {
+            Some(reason) => Err(reason),
+            None => Ok((None, None)),
+        },
+        (Enforcement::Optional, Proof::Absent) => Ok((None, None)),
+    }
+}

@@ -1,0 +1,149 @@
+//! The first look at a request: whatever two readers could read in two ways is
+//! refused before anything is decided on it.
+
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST};
+use http::uri::Authority;
+use http::{HeaderName, Method, Version};
+use pingora::http::RequestHeader;
+
+use crate::message::target;
+use crate::reason::Reason;
+
+/// Headers that decide something and must not come twice. `Cookie` may, on
+/// HTTP/2 (RFC 9113, section 8.2.3); its selector judges duplicates by name.
+const SINGLE: &[HeaderName] = &[
+    HOST,
+    AUTHORIZATION,
+    CONTENT_TYPE,
+    CONTENT_LENGTH,
+    CONTENT_ENCODING,
+];
+
+/// What was established about the request target.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// The host, lower case, without port.
+    pub host: String,
+    /// The path, byte for byte as it is forwarded.
+    pub path: String,
+    /// The query without `?`.
+    pub query: Option<String>,
+}
+
+/// Checks target, host and duplicates.
+pub(super) fn admit(head: &RequestHeader) -> Result<Target, Reason> {
+    if SINGLE
+        .iter()
+        .any(|name| head.headers.get_all(name).iter().nth(1).is_some())
+    {
+        return Err(Reason::DuplicateHeader);
+    }
+    if head.version != Version::HTTP_2 && head.headers.get_all(COOKIE).iter().nth(1).is_some() {
+        return Err(Reason::DuplicateHeader);
+    }
+
+    let raw = std::str::from_utf8(head.raw_path()).map_err(|_| Reason::AmbiguousPath)?;
+    // `OPTIONS *` asks about the server, which has nothing to say; absolute-form
+    // and authority-form targets name a second host.
+    if raw == "*" && head.method == Method::OPTIONS || !raw.starts_with('/') {
+        return Err(Reason::AmbiguousPath);
+    }
+    let (path, query) = match raw.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (raw, None),
+    };
+    target::check_path(path)?;
+    if query.is_some_and(|query| query.bytes().any(|b| b == b'#' || b <= b' ' || b == 0x7f)) {
+        return Err(Reason::AmbiguousPath);
+    }
+
+    Ok(Target {
+        host: host(head)?,
+        path: path.to_owned(),
+        query: query.map(str::to_owned),
+    })
+}
+
+/// The one host that the request names.
+fn host(head: &RequestHeader) -> Result<String, Reason> {
+    let named = head
+        .headers
+        .get(HOST)
+        .map(|value| value.to_str().map_err(|_| Reason::BadHost))
+        .transpose()?;
+    let authority = head.uri.authority().map(Authority::as_str);
+    let text = match (named, authority) {
+        (Some(named), Some(authority)) if !named.eq_ignore_ascii_case(authority) => {
+            return Err(Reason::BadHost);
+        }
+        (Some(text), _) | (None, Some(text)) => text,
+        (None, None) => return Err(Reason::BadHost),
+    };
+    let authority: Authority = text.parse().map_err(|_| Reason::BadHost)?;
+    if text.contains('@') || authority.host().is_empty() {
+        return Err(Reason::BadHost);
+    }
+    Ok(authority.host().to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(target: &str, headers: &[(&'static str, &str)]) -> RequestHeader {
+        let mut head = RequestHeader::build("GET", target.as_bytes(), None).unwrap();
+        for (name, value) in headers {
+            head.append_header(*name, value.to_string()).unwrap();
+        }
+        head
+    }
+
+    #[test]
+    fn an_ordinary_request_is_admitted() {
+        let target = admit(&head("/a/b?x=1", &[("Host", "Chat.Example.com:8080")])).unwrap();
+        assert_eq!((&*target.host, &*target.path), ("chat.example.com", "/a/b"));
+        assert_eq!(target.query.as_deref(), Some("x=1"));
+    }
+
+    #[test]
+    fn hosts_that_are_missing_doubled_or_odd_are_refused() {
+        assert_eq!(admit(&head("/", &[])).unwrap_err(), Reason::BadHost);
+        assert_eq!(
+            admit(&head("/", &[("Host", "a@b")])).unwrap_err(),
+            Reason::BadHost
+        );
+        assert_eq!(
+            admit(&head("/", &[("Host", "")])).unwrap_err(),
+            Reason::BadHost
+        );
+        let twice = [("Host", "a"), ("Host", "a")];
+        assert_eq!(
+            admit(&head("/", &twice)).unwrap_err(),
+            Reason::DuplicateHeader
+        );
+    }
+
+    #[test]
+    fn a_second_authorization_is_refused() {
+        let twice = [
+            ("Host", "a"),
+            ("Authorization", "Bearer x"),
+            ("Authorization", "Bearer y"),
+        ];
+        assert_eq!(
+            admit(&head("/", &twice)).unwrap_err(),
+            Reason::DuplicateHeader
+        );
+    }
+
+    #[test]
+    fn a_target_that_is_no_path_is_refused() {
+        for target in ["*", "http://a/b", "a", "/x?y#z"] {
+            assert_eq!(
+                admit(&head(target, &[("Host", "a")])).unwrap_err(),
+                Reason::AmbiguousPath,
+                "{target}"
+            );
+        }
+    }
+}

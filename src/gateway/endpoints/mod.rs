@@ -1,0 +1,106 @@
+//! Our own addresses, on the listeners that customers use.
+//!
+//! | path below `endpoints` | what |
+//! |---|---|
+//! | `POST return/{channel}` | a login page's signed return, server to server |
+//! | `GET return/{channel}` | the same by the customer's browser; leads on to `done` |
+//! | `GET done/{code}` | a small page that says how it went |
+//! | `GET continue/{token}` | waits for the answer to the held request |
+//! | `GET jwks.json` | the keys that sign assertions |
+
+mod resumed;
+mod returned;
+
+use std::sync::Arc;
+
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, Method, StatusCode};
+use pingora::proxy::Session;
+
+use super::State;
+use super::admit::Target;
+use super::exchange::Exchange;
+use super::respond::Reply;
+use crate::config::Config;
+use crate::reason::Reason;
+
+/// One of our own addresses.
+pub(super) enum Endpoint {
+    /// A login return to a channel.
+    Return(String),
+    /// The page after a login.
+    Done(String),
+    /// A `continue` URL.
+    Continue(String),
+    /// The key set.
+    Jwks,
+    /// Nothing of ours, but under our path.
+    Unknown,
+}
+
+/// The endpoint at a path; `None` when the path is not ours.
+pub(super) fn find(config: &Config, path: &str) -> Option<Endpoint> {
+    let rest = path.strip_prefix(&*config.endpoints)?;
+    let Some(rest) = rest.strip_prefix('/') else {
+        return rest.is_empty().then_some(Endpoint::Unknown);
+    };
+    Some(match rest.split_once('/') {
+        Some(("return", channel)) => Endpoint::Return(channel.to_owned()),
+        Some(("done", code)) => Endpoint::Done(code.to_owned()),
+        Some(("continue", token)) => Endpoint::Continue(token.to_owned()),
+        None if rest == "jwks.json" => Endpoint::Jwks,
+        _ => Endpoint::Unknown,
+    })
+}
+
+/// Answers.
+pub(super) async fn serve(
+    state: &Arc<State>,
+    session: &mut Session,
+    exchange: &mut Exchange,
+    endpoint: Endpoint,
+    method: &Method,
+    target: &Target,
+) -> pingora::Result<Reply> {
+    let get = matches!(*method, Method::GET | Method::HEAD);
+    Ok(match endpoint {
+        Endpoint::Return(channel) if *method == Method::POST => {
+            returned::posted(state, session, exchange, &channel, target).await?
+        }
+        Endpoint::Return(channel) if *method == Method::GET => {
+            returned::by_browser(state, exchange, &channel, target).await
+        }
+        Endpoint::Return(_) => not_allowed("GET, POST"),
+        Endpoint::Done(code) if get => returned::done(&code),
+        Endpoint::Continue(token) if get || *method == Method::OPTIONS => {
+            resumed::wait(state, session, exchange, &token, method).await
+        }
+        Endpoint::Jwks if get => jwks(&exchange.config),
+        Endpoint::Done(_) | Endpoint::Continue(_) | Endpoint::Jwks => not_allowed("GET"),
+        Endpoint::Unknown => {
+            exchange.reason = Reason::NoRoute;
+            Reply::refusal(Reason::NoRoute, &exchange.id())
+        }
+    })
+}
+
+fn not_allowed(allow: &'static str) -> Reply {
+    Reply::new(StatusCode::METHOD_NOT_ALLOWED).with(ALLOW, HeaderValue::from_static(allow))
+}
+
+/// The public keys of every channel's assertion.
+fn jwks(config: &Config) -> Reply {
+    let mut keys: Vec<_> = config
+        .channels
+        .iter()
+        .filter_map(|channel| channel.inject.assertion.as_ref())
+        .map(|assertion| assertion.jwk.clone())
+        .collect();
+    keys.dedup();
+    let mut reply = Reply::json(StatusCode::OK, &serde_json::json!({ "keys": keys }));
+    reply.headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/jwk-set+json"),
+    );
+    reply
+}

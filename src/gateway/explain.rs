@@ -1,0 +1,392 @@
+//! Says what the gateway would do with a request and an answer, and why, by the
+//! same functions and in the same order as the gateway itself.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use pingora::http::RequestHeader;
+
+use super::admit;
+use super::inject::{self, Injected};
+use super::request;
+use crate::config::Config;
+use crate::decision::{self, Asked, ForAnswer, ForRequest};
+use crate::identity::{Caches, Proof};
+use crate::interaction::{Claims, Identity, Level, Standing};
+use crate::message::{AnswerView, Body, RequestView};
+use crate::reason::Reason;
+use crate::time::Time;
+
+/// A request as it would come over the wire.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Method.
+    pub method: String,
+    /// Request target: path and query.
+    pub target: String,
+    /// Headers, in order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+/// An answer as the backend would send it.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Status.
+    pub status: u16,
+    /// Headers, in order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+/// How the interaction is supposed to stand.
+#[derive(Clone, Debug, Default)]
+pub struct Supposed {
+    /// The subject that is logged in.
+    pub subject: Option<String>,
+    /// The name of the level of that login; the highest one if absent.
+    pub level: Option<String>,
+    /// Whether the interaction belongs to another client.
+    pub foreign: bool,
+}
+
+/// What would be done, step by step.
+#[derive(Clone, Debug, Default)]
+pub struct Explanation {
+    /// What was looked at, and what came out.
+    pub steps: Vec<(&'static str, String)>,
+    /// The reason code of the verdict on the request.
+    pub request: Option<Reason>,
+    /// Whether the request goes to the backend.
+    pub forwarded: bool,
+    /// The verdict on the answer, where there is one to judge.
+    pub answer: Option<ForAnswer>,
+}
+
+impl Explanation {
+    fn step(&mut self, name: &'static str, text: impl Into<String>) {
+        self.steps.push((name, text.into()));
+    }
+
+    fn refuse(mut self, reason: Reason) -> Self {
+        self.request = Some(reason);
+        self.step(
+            "verdict",
+            format!(
+                "refused with {}: {} — {}",
+                reason.status(),
+                reason,
+                reason.meaning()
+            ),
+        );
+        self
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, text) in &self.steps {
+            writeln!(f, "{name:<12} {}", text.replace('\n', "\n             "))?;
+        }
+        Ok(())
+    }
+}
+
+/// Explains. Verifiers that look something up do so.
+///
+/// # Errors
+/// When request or answer cannot be read at all.
+pub async fn explain(
+    config: &Config,
+    caches: &Caches,
+    request: &Request,
+    answer: Option<&Answer>,
+    supposed: &Supposed,
+    now: Time,
+) -> Result<Explanation, String> {
+    let mut said = Explanation::default();
+    let mut head = RequestHeader::build(
+        request.method.as_bytes(),
+        request.target.as_bytes(),
+        Some(request.headers.len()),
+    )
+    .map_err(|error| format!("the request line cannot be read: {error}"))?;
+    for (name, value) in &request.headers {
+        let value = HeaderValue::from_bytes(value)
+            .map_err(|_| format!("the header {name} has a value that cannot be sent"))?;
+        head.append_header(name.clone(), value)
+            .map_err(|error| format!("the header {name}: {error}"))?;
+    }
+    said.step(
+        "request",
+        format!(
+            "{} {}",
+            request.method,
+            crate::telemetry::clean(&request.target)
+        ),
+    );
+
+    let target = match admit::admit(&head) {
+        Ok(target) => target,
+        Err(reason) => return Ok(said.refuse(reason)),
+    };
+    let Some(found) = config.routes.find(&head.method, &target.host, &target.path) else {
+        return Ok(said.refuse(Reason::NoRoute));
+    };
+    let route = found.route;
+    let channel = &route.channel;
+    said.step(
+        "route",
+        format!(
+            "{} ({}), channel {}, upstream {}",
+            route.name,
+            route.kind.name(),
+            channel.name,
+            route.upstream.name
+        ),
+    );
+
+    let body = Body::new(Bytes::from(request.body.clone()));
+    if route.reads_body() && request.body.len() > route.max_body {
+        return Ok(said.refuse(Reason::BodyTooLarge));
+    }
+    let view = RequestView {
+        method: &head.method,
+        path: &target.path,
+        query: target.query.as_deref(),
+        headers: &head.headers,
+        params: &found.params,
+        body: route.reads_body().then_some(&body),
+    };
+    let facts = match request::gather(caches, route, &view, now).await {
+        Ok(facts) => facts,
+        Err(reason) => return Ok(said.refuse(reason)),
+    };
+    let interaction = facts.interaction.as_deref();
+    said.step(
+        "interaction",
+        interaction.map_or("none named".into(), |id| {
+            crate::telemetry::clean(id).into_owned()
+        }),
+    );
+    said.step(
+        "proof",
+        proof(config, &facts.proof, facts.verifier.as_deref()),
+    );
+    let standing = standing(config, supposed, now)?;
+    said.step("standing", describe(config, &standing));
+
+    let forward = match decision::request(Asked {
+        route,
+        proof: &facts.proof,
+        standing: &standing,
+    }) {
+        ForRequest::Refuse(reason) => return Ok(said.refuse(reason)),
+        ForRequest::Forward(forward) => forward,
+    };
+    let injected = forward.identity.as_ref().map(|identity| Injected {
+        config,
+        channel,
+        interaction: interaction.unwrap_or_default(),
+        identity,
+        login_time: standing.login_time.unwrap_or(now),
+        now,
+    });
+    let members = injected.as_ref().map(Injected::members).unwrap_or_default();
+    if let Err(reason) = inject::edit_body(config, &head.headers, &request.body, &members) {
+        return Ok(said.refuse(reason));
+    }
+    said.request = Some(forward.reason);
+    said.forwarded = true;
+    if let Some(observed) = forward.observed {
+        said.step(
+            "observed",
+            format!(
+                "would have been refused: {observed} — {}",
+                observed.meaning()
+            ),
+        );
+    }
+    if forward.announce {
+        said.step("side call", "completes first");
+    }
+    let mut doing = vec![format!(
+        "forwarded: {} — {}",
+        forward.reason,
+        forward.reason.meaning()
+    )];
+    doing.extend(injected.map(|_| format!("injected: {}", injects(channel))));
+    doing.extend(forward.end.then(|| "the interaction ends".to_owned()));
+    doing.push(
+        if forward.judge {
+            "the answer is judged"
+        } else {
+            "the answer is not judged"
+        }
+        .to_owned(),
+    );
+    said.step("verdict", doing.join("\n"));
+
+    if let (Some(answer), true) = (answer, forward.judge) {
+        let level = if forward.log_in {
+            forward
+                .identity
+                .as_ref()
+                .map_or(Level::ANONYMOUS, |identity| identity.level)
+        } else {
+            standing.level()
+        };
+        judge(&mut said, config, channel, answer, level)?;
+    }
+    Ok(said)
+}
+
+fn judge(
+    said: &mut Explanation,
+    config: &Config,
+    channel: &crate::channel::Channel,
+    answer: &Answer,
+    level: Level,
+) -> Result<(), String> {
+    let status = StatusCode::from_u16(answer.status)
+        .map_err(|_| format!("{} is no status", answer.status))?;
+    let mut headers = HeaderMap::new();
+    for (name, value) in &answer.headers {
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| format!("{name} is no header name"))?;
+        let value = HeaderValue::from_bytes(value)
+            .map_err(|_| format!("the header {name} has a value that cannot be sent"))?;
+        headers.append(name, value);
+    }
+    said.step("answer", format!("{status}, {} bytes", answer.body.len()));
+    let body = Body::new(Bytes::from(answer.body.clone()));
+    let fits = answer.body.len() <= channel.inspection.max_body;
+    let view = AnswerView {
+        status,
+        headers: &headers,
+        body: fits.then_some(&body),
+    };
+    for flag in &channel.flags {
+        let matches = if flag.matches(&view) {
+            format!("matches, demands {}", config.level_name(flag.level(&view)))
+        } else {
+            "does not match".to_owned()
+        };
+        let observed = if flag.observe { " (observed only)" } else { "" };
+        said.step("flag", format!("{}: {matches}{observed}", flag.name));
+    }
+    let verdict = decision::answer(channel, &view, level);
+    said.step(
+        "verdict",
+        match &verdict {
+            ForAnswer::Release { reason, strip } => {
+                let strip = if strip.is_empty() {
+                    ""
+                } else {
+                    ", the flag taken off"
+                };
+                format!("released{strip}: {reason} — {}", reason.meaning())
+            }
+            ForAnswer::Challenge { flag, level } => {
+                let name = channel.flags.get(*flag).map_or("", |flag| &*flag.name);
+                format!(
+                    "withheld, challenged: flag {name} demands {}",
+                    config.level_name(*level)
+                )
+            }
+            ForAnswer::Block(reason) => format!(
+                "withheld, answered with {}: {reason} — {}",
+                reason.status(),
+                reason.meaning()
+            ),
+        },
+    );
+    said.answer = Some(verdict);
+    Ok(())
+}
+
+fn proof(config: &Config, proof: &Proof, verifier: Option<&str>) -> String {
+    let by = verifier.map_or(String::new(), |name| format!(" by {name}"));
+    match proof {
+        Proof::Absent => "none".into(),
+        Proof::Valid(identity) => {
+            let subject = crate::telemetry::clean(&identity.subject);
+            format!(
+                "{subject}, level {}, verified{by}",
+                config.level_name(identity.level)
+            )
+        }
+        Proof::Invalid(reason) => format!("refused{by}: {reason} — {}", reason.meaning()),
+    }
+}
+
+fn standing(config: &Config, supposed: &Supposed, now: Time) -> Result<Standing, String> {
+    let level = match &supposed.level {
+        Some(name) => config.level(name).ok_or_else(|| {
+            format!(
+                "there is no level {name}; there are {}",
+                config.levels.join(", ")
+            )
+        })?,
+        None => Level(u8::try_from(config.levels.len()).unwrap_or(u8::MAX)),
+    };
+    let identity = supposed
+        .subject
+        .as_ref()
+        .filter(|_| !supposed.foreign)
+        .map(|subject| {
+            Arc::new(Identity {
+                subject: subject.as_str().into(),
+                level,
+                claims: Claims::default(),
+            })
+        });
+    Ok(Standing {
+        login_time: identity.as_ref().map(|_| now),
+        unannounced: false,
+        foreign: supposed.foreign,
+        identity,
+    })
+}
+
+fn describe(config: &Config, standing: &Standing) -> String {
+    match (&standing.identity, standing.foreign) {
+        (_, true) => "another client's: served as anonymous".into(),
+        (Some(identity), _) => {
+            let subject = crate::telemetry::clean(&identity.subject);
+            format!(
+                "authenticated as {subject}, level {}",
+                config.level_name(identity.level)
+            )
+        }
+        (None, _) => "anonymous".into(),
+    }
+}
+
+fn injects(channel: &crate::channel::Channel) -> String {
+    let headers = channel
+        .inject
+        .headers
+        .iter()
+        .map(|(name, _)| format!("header {name}"));
+    let members = channel
+        .inject
+        .members
+        .iter()
+        .map(|(path, _)| format!("member {}", path.0.join(".")));
+    let assertion = channel
+        .inject
+        .assertion
+        .iter()
+        .map(|assertion| format!("assertion {}", assertion.header));
+    let all: Vec<_> = headers.chain(members).chain(assertion).collect();
+    if all.is_empty() {
+        "nothing is configured".into()
+    } else {
+        all.join(", ")
+    }
+}

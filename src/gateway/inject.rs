@@ -1,0 +1,305 @@
+//! What the backend gets to see: managed headers and members off, those of the
+//! verified customer on.
+
+use bytes::{Bytes, BytesMut};
+use http::header::{
+    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, IF_RANGE, RANGE,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+use serde_json::Value;
+
+use super::exchange::Exchange;
+use crate::channel::inject::Facts;
+use crate::channel::{Channel, Kind};
+use crate::config::Config;
+use crate::interaction::Identity;
+use crate::message::edit::{self, MemberPath};
+use crate::message::header::HOP_BY_HOP;
+use crate::reason::Reason;
+use crate::time::Time;
+
+/// Longest JSON body that is held to take managed members out of it on a route
+/// that otherwise streams.
+const STREAMED_JSON_CAP: usize = 1 << 20;
+
+/// Headers by which a client could speak for a proxy in front of us.
+const FORWARDING: &[&str] = &[
+    "forwarded",
+    "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "x-original-url",
+    "x-original-uri",
+    "x-original-host",
+    "x-original-method",
+    "x-rewrite-url",
+    "x-http-method-override",
+    "x-method-override",
+];
+
+/// Removes from a request to the backend whatever only chatgate may say. Runs on
+/// every route, before anything is injected.
+pub(super) fn strip(head: &mut RequestHeader, config: &Config, keep_upgrade: bool) {
+    let nominated: Vec<HeaderName> = nominated(&head.headers, keep_upgrade);
+    let doomed: Vec<HeaderName> = head
+        .headers
+        .keys()
+        .filter(|name| {
+            let text = name.as_str();
+            config.managed_headers.covers(text)
+                || FORWARDING.contains(&text)
+                || text.starts_with("x-forwarded-")
+                || nominated.contains(name)
+                || (HOP_BY_HOP.contains(&text) && !kept(name, keep_upgrade))
+        })
+        .cloned()
+        .collect();
+    for name in &doomed {
+        head.remove_header(name);
+    }
+    if !keep_upgrade {
+        head.remove_header(&UPGRADE);
+    }
+}
+
+/// Hop-by-hop headers that pingora itself still needs to frame the request, or
+/// that make an upgrade.
+fn kept(name: &HeaderName, keep_upgrade: bool) -> bool {
+    name == TRANSFER_ENCODING || (keep_upgrade && name == CONNECTION)
+}
+
+/// The headers that `Connection` declares to be of this connection only (RFC 9110, section 7.6.1).
+fn nominated(headers: &HeaderMap, keep_upgrade: bool) -> Vec<HeaderName> {
+    headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .filter(|name: &HeaderName| {
+            !kept(name, keep_upgrade)
+                && !(keep_upgrade && name == UPGRADE)
+                && name != CONTENT_LENGTH
+                && name != http::header::HOST
+        })
+        .collect()
+}
+
+/// Tells the backend who the client in front of us is: the address that the
+/// connection came from, nothing that the client says of itself.
+pub(super) fn forwarded(head: &mut RequestHeader, session: &Session) -> pingora::Result<()> {
+    if let Some(client) = session.client_addr().and_then(|address| address.as_inet()) {
+        head.insert_header("x-forwarded-for", client.ip().to_string())?;
+    }
+    let tls = session
+        .digest()
+        .is_some_and(|digest| digest.ssl_digest.is_some());
+    head.insert_header("x-forwarded-proto", if tls { "https" } else { "http" })
+}
+
+/// On judged routes: an answer that can be read, whole.
+pub(super) fn ask_for_readable(head: &mut RequestHeader) -> pingora::Result<()> {
+    head.insert_header(ACCEPT_ENCODING, "identity")?;
+    head.remove_header(&RANGE);
+    head.remove_header(&IF_RANGE);
+    Ok(())
+}
+
+/// What is known of the customer when something is injected.
+pub(super) struct Injected<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// The channel.
+    pub channel: &'a Channel,
+    /// The interaction id, empty where it is not known yet.
+    pub interaction: &'a str,
+    /// Who it is.
+    pub identity: &'a Identity,
+    /// When the login was.
+    pub login_time: Time,
+    /// Now.
+    pub now: Time,
+}
+
+impl Injected<'_> {
+    /// The headers, assertion included.
+    pub(super) fn headers(&self) -> Result<Vec<(HeaderName, HeaderValue)>, Reason> {
+        let facts = self.facts();
+        let mut headers = Vec::new();
+        for (name, fact) in &self.channel.inject.headers {
+            if let Some(value) = fact.header(&facts)? {
+                headers.push((name.clone(), value));
+            }
+        }
+        if let Some(assertion) = &self.channel.inject.assertion {
+            let level = self.config.level_name(self.identity.level);
+            let token = assertion
+                .sign(self.identity, level, &self.channel.name, self.interaction, self.now)
+                .map_err(|error| {
+                    tracing::error!(channel = %self.channel.name, %error, "the assertion could not be signed");
+                    Reason::Internal
+                })?;
+            let value = HeaderValue::from_str(&token).map_err(|_| Reason::Internal)?;
+            headers.push((assertion.header.clone(), value));
+        }
+        Ok(headers)
+    }
+
+    /// The members, as [`edit_body`] takes them.
+    pub(super) fn members(&self) -> Vec<(&MemberPath, Value)> {
+        let facts = self.facts();
+        let members = &self.channel.inject.members;
+        members
+            .iter()
+            .filter_map(|(path, fact)| Some((path, fact.value(&facts)?)))
+            .collect()
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            identity: self.identity,
+            level: self.config.level_name(self.identity.level),
+            interaction: self.interaction,
+            channel: &self.channel.name,
+            login_time: Some(self.login_time),
+        }
+    }
+}
+
+/// Takes the managed members out of a body and puts `members` in. `None` when the
+/// body goes on as it is.
+pub(super) fn edit_body(
+    config: &Config,
+    headers: &HeaderMap,
+    body: &[u8],
+    members: &[(&MemberPath, Value)],
+) -> Result<Option<Bytes>, Reason> {
+    if config.managed_members.is_empty() || body.is_empty() {
+        return Ok(None);
+    }
+    if headers.contains_key(CONTENT_ENCODING) {
+        // Encoded, a managed member could pass unseen.
+        return Err(Reason::BadBody);
+    }
+    if !looks_like_object(body) && !declared_json(headers) {
+        return Ok(None);
+    }
+    let managed: Vec<(&MemberPath, Option<&Value>)> = config
+        .managed_members
+        .iter()
+        .map(|path| {
+            let value = members
+                .iter()
+                .find(|(member, _)| *member == path)
+                .map(|(_, value)| value);
+            (path, value)
+        })
+        .collect();
+    if !looks_like_object(body) {
+        // An array or a bare value has no members to take out or to set.
+        return Ok(None);
+    }
+    match edit::set_members(body, &managed) {
+        Ok(edited) => Ok(edited.map(Bytes::from)),
+        Err(_) => Err(Reason::BadBody),
+    }
+}
+
+/// Whether the first byte that is not blank opens an object.
+fn looks_like_object(body: &[u8]) -> bool {
+    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+}
+
+fn declared_json(headers: &HeaderMap) -> bool {
+    let value = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let kind = value
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    kind == "application/json" || kind.ends_with("+json")
+}
+
+/// The edit of a request body that streams by on a route that does not read it:
+/// managed members are taken out of a JSON object, anything else passes.
+#[derive(Default)]
+pub(super) struct BodyEdit {
+    armed: bool,
+    held: BytesMut,
+    passing: bool,
+}
+
+impl BodyEdit {
+    /// Holds the body from its first byte on.
+    pub(super) fn arm(&mut self) {
+        self.armed = true;
+    }
+
+    /// Whether the body's length may change.
+    pub(super) fn is_armed(&self) -> bool {
+        self.armed
+    }
+
+    /// Takes a chunk, or hands on what was held.
+    pub(super) fn chunk(
+        &mut self,
+        config: &Config,
+        headers: &HeaderMap,
+        chunk: &mut Option<Bytes>,
+        end: bool,
+    ) -> Result<(), Reason> {
+        if !self.armed || self.passing {
+            return Ok(());
+        }
+        if let Some(bytes) = chunk.take() {
+            self.held.extend_from_slice(&bytes);
+        }
+        let blank = self.held.iter().all(u8::is_ascii_whitespace) || self.held.len() < 3;
+        if !end && (blank || looks_like_object(&self.held)) {
+            if self.held.len() > STREAMED_JSON_CAP {
+                return Err(Reason::BodyTooLarge);
+            }
+            // Empty, not absent: an absent chunk would end the request.
+            *chunk = Some(Bytes::new());
+            return Ok(());
+        }
+        let held = self.held.split().freeze();
+        self.passing = true;
+        let edited = match end {
+            true => edit_body(config, headers, &held, &[])?,
+            false => None,
+        };
+        let bytes = edited.unwrap_or(held);
+        *chunk = (!bytes.is_empty() || !end).then_some(bytes);
+        Ok(())
+    }
+}
+
+impl Exchange {
+    /// What is to be injected into this request, if anything is.
+    pub(super) fn injected(&self, now: Time) -> Option<Injected<'_>> {
+        let identity = self.forward.as_ref()?.identity.as_ref()?;
+        let route = self.route()?;
+        Some(Injected {
+            config: &self.config,
+            channel: &route.channel,
+            interaction: self.key.as_ref().map_or("", |key| key.interaction()),
+            identity,
+            login_time: self.login_time.or(self.standing.login_time).unwrap_or(now),
+            now,
+        })
+    }
+
+    /// Whether an upgrade may pass: only where no answer would be judged.
+    pub(super) fn may_upgrade(&self) -> bool {
+        self.route().is_some_and(|route| route.kind == Kind::Pass)
+    }
+}

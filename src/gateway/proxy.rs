@@ -1,0 +1,305 @@
+//! pingora's hooks, each a line or two of the phases in this folder.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, SET_COOKIE};
+use http::{HeaderMap, Version};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::prelude::HttpPeer;
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::{Error, ErrorSource, ErrorType, Result};
+
+use super::State;
+use super::exchange::Exchange;
+use super::inject;
+use super::peer::Peers;
+use super::request::{self, Step};
+use super::respond::Reply;
+use super::verdict;
+use crate::channel::Unreadable;
+use crate::decision::{self, Candidate};
+use crate::message::AnswerView;
+use crate::reason::Reason;
+
+/// The error by which a hook withdraws an answer whose verdict is already known.
+const WITHHELD: ErrorType = ErrorType::Custom("withheld");
+
+/// The gateway as pingora sees it.
+pub(super) struct Proxy {
+    pub(super) state: Arc<State>,
+    pub(super) peers: Peers,
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange::new(self.state.clone())
+    }
+
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {
+        // No compression: an answer goes on as the backend made it.
+    }
+
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+        match request::arrive(&self.state, session, exchange).await? {
+            Step::Forward => Ok(false),
+            Step::Reply(reply) => {
+                exchange.own_status = Some(reply.status.as_u16());
+                reply.send(session).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> Result<Box<HttpPeer>> {
+        match exchange.route() {
+            Some(route) => self.peers.of(route).await,
+            None => Error::e_explain(ErrorType::InternalError, "no route"),
+        }
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        head: &mut RequestHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        // A retry begins anew.
+        exchange.hold = Default::default();
+        inject::strip(head, &exchange.config, exchange.may_upgrade());
+        inject::forwarded(head, session)?;
+        if exchange.judged() {
+            inject::ask_for_readable(head)?;
+        }
+        let injected = exchange.injected(self.state.clock.now());
+        let headers = injected.map(|injected| injected.headers()).transpose();
+        for (name, value) in headers
+            .map_err(|reason| withheld(exchange, reason))?
+            .unwrap_or_default()
+        {
+            head.insert_header(name, value)?;
+        }
+        if let Some(edited) = &exchange.edited {
+            head.insert_header(CONTENT_LENGTH, edited.len())?;
+        } else if exchange.edit.is_armed() {
+            head.remove_header(&CONTENT_LENGTH);
+            if head.version != Version::HTTP_2
+                && !session
+                    .req_header()
+                    .headers
+                    .contains_key("transfer-encoding")
+            {
+                head.insert_header("transfer-encoding", "chunked")?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        if let (Some(edited), true) = (&exchange.edited, body.is_some()) {
+            *body = Some(edited.clone());
+            return Ok(());
+        }
+        let config = exchange.config.clone();
+        let headers = &session.req_header().headers;
+        let edited = exchange.edit.chunk(&config, headers, body, end);
+        edited.map_err(|reason| withheld(exchange, reason))
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        head: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        if head.status.is_informational() {
+            // Early hints of a withheld answer would tell of it.
+            session.set_ignore_info_resp(exchange.judged());
+            return Ok(());
+        }
+        if exchange.judged()
+            && let Some(route) = exchange.route().cloned()
+        {
+            let view = AnswerView {
+                status: head.status,
+                headers: &head.headers,
+                body: None,
+            };
+            let level = verdict::level_now(&self.state, exchange).await;
+            exchange.level = level;
+            let binds = exchange.binds_from_answer();
+            let inspection = &route.channel.inspection;
+            if binds || decision::candidate(&route.channel, &view, level) == Candidate::Yes {
+                return exchange.hold.begin(session, head, inspection.max_body);
+            }
+        }
+        if let Some(cookie) = exchange.cookie_header() {
+            head.append_header(SET_COOKIE, cookie)?;
+        }
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        exchange: &mut Exchange,
+    ) -> Result<Option<std::time::Duration>> {
+        if !exchange.hold.take(body) {
+            return Ok(None);
+        }
+        // Over the cap: what is decided is decided now, with no more of the body.
+        let releases = exchange
+            .route()
+            .is_some_and(|route| route.channel.inspection.oversize == Unreadable::Release);
+        if releases && let Some(released) = verdict::release_oversize(session, exchange)? {
+            *body = Some(released);
+            return Ok(None);
+        }
+        Err(Error::explain(
+            WITHHELD,
+            "the answer is longer than the inspection cap",
+        ))
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        _trailers: &mut HeaderMap,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Bytes>> {
+        // Of a held answer, trailers do not pass.
+        Ok(exchange.hold.is_held().then(Bytes::new))
+    }
+
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        exchange: &mut Exchange,
+        client_reused: bool,
+    ) -> Box<Error> {
+        let mut error = error.more_context(format!("Peer: {peer}"));
+        let decided = *error.etype() == WITHHELD || exchange.broken;
+        if decided
+            || !session.req_header().method.is_idempotent()
+            || session.as_ref().retry_buffer_truncated()
+        {
+            error.set_retry(false);
+        } else {
+            error.retry.decide_reuse(client_reused);
+        }
+        error
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        exchange: &mut Exchange,
+    ) -> FailToProxy {
+        let dead = *error.esource() == ErrorSource::Downstream
+            && matches!(
+                error.etype(),
+                ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed
+            );
+        let begun = session
+            .response_written()
+            .is_some_and(|head| !head.status.is_informational());
+        if dead || begun || exchange.broken {
+            return FailToProxy {
+                error_code: 0,
+                can_reuse_downstream: false,
+            };
+        }
+        session.set_keepalive(None);
+        let held = exchange.hold.end();
+        let written = match held {
+            Some(held) if *error.etype() == WITHHELD => {
+                verdict::carry_out(&self.state, session, exchange, *held).await
+            }
+            _ => {
+                let reason = exchange.withheld.unwrap_or_else(|| reason(error));
+                exchange.reason = reason;
+                self.state
+                    .metrics
+                    .failed(exchange.route().map(|route| &**route), reason);
+                let cors = exchange
+                    .route()
+                    .and_then(|route| route.channel.cors.as_ref());
+                let reply = Reply::refusal(reason, &exchange.id())
+                    .with_cors(cors, &session.req_header().headers);
+                exchange.own_status = Some(reply.status.as_u16());
+                reply.send(session).await
+            }
+        };
+        if let Err(error) = written {
+            tracing::debug!(request_id = %exchange.id(), %error, "the customer was gone");
+        }
+        FailToProxy {
+            error_code: exchange.own_status.unwrap_or(0),
+            can_reuse_downstream: false,
+        }
+    }
+
+    fn suppress_error_log(&self, _session: &Session, _exchange: &Exchange, _error: &Error) -> bool {
+        // The exchange's own line says it, in our words.
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        if error.is_none()
+            && let Some(held) = exchange.hold.end()
+            && let Err(error) = verdict::carry_out(&self.state, session, exchange, *held).await
+        {
+            tracing::debug!(request_id = %exchange.id(), %error, "the customer was gone");
+            session.set_keepalive(None);
+        }
+        let status = exchange
+            .own_status
+            .or_else(|| session.response_written().map(|head| head.status.as_u16()));
+        let id = exchange.id();
+        let line = exchange.line(&id, status, error.map(ToString::to_string));
+        crate::telemetry::exchanged(&self.state.metrics, &line);
+    }
+}
+
+/// Notes why a hook gives an exchange up.
+fn withheld(exchange: &mut Exchange, reason: Reason) -> Box<Error> {
+    exchange.withheld = Some(reason);
+    Error::explain(WITHHELD, reason.code())
+}
+
+/// What an outsider is told of an error of pingora's.
+fn reason(error: &Error) -> Reason {
+    let timeout = matches!(
+        error.etype(),
+        ErrorType::ConnectTimedout
+            | ErrorType::ReadTimedout
+            | ErrorType::WriteTimedout
+            | ErrorType::TLSHandshakeTimedout
+    );
+    match error.esource() {
+        ErrorSource::Upstream if timeout => Reason::UpstreamTimeout,
+        ErrorSource::Upstream => Reason::UpstreamUnavailable,
+        ErrorSource::Downstream => Reason::BadBody,
+        ErrorSource::Internal | ErrorSource::Unset => Reason::Internal,
+    }
+}

@@ -1,0 +1,447 @@
+//! A request on its way in: route → body → interaction → proof → verdict → side
+//! call. Ends with a reply of our own, or with an exchange that is ready to be
+//! forwarded.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_ENCODING, ORIGIN};
+use http::{HeaderMap, Method};
+use pingora::proxy::Session;
+use serde_json::{Map, Value};
+
+use super::State;
+use super::admit;
+use super::endpoints;
+use super::exchange::{Asked, Exchange};
+use super::inject;
+use super::respond::{self, Reply};
+use crate::channel::{Channel, Enforcement, Kind, Owner, Resume, Route};
+use crate::decision::{self, ForRequest};
+use crate::identity::{self, Caches, Proof};
+use crate::interaction::store::Key;
+use crate::interaction::{Evidence, Identity, Interaction};
+use crate::login::LoginToken;
+use crate::message::RequestView;
+use crate::outbound::Bounds;
+use crate::reason::Reason;
+use crate::time::Time;
+
+/// Longest answer of a side call that is read.
+const SIDE_CALL_ANSWER: usize = 64 << 10;
+
+/// How a request goes on.
+pub(super) enum Step {
+    /// To the backend.
+    Forward,
+    /// Answered by chatgate itself.
+    Reply(Reply),
+}
+
+/// Takes a request in.
+pub(super) async fn arrive(
+    state: &Arc<State>,
+    session: &mut Session,
+    exchange: &mut Exchange,
+) -> pingora::Result<Step> {
+    let target = match admit::admit(session.req_header()) {
+        Ok(target) => target,
+        Err(reason) => return Ok(refuse(session, exchange, None, reason)),
+    };
+    let method = session.req_header().method.clone();
+    if let Some(endpoint) = endpoints::find(&exchange.config, &target.path) {
+        let reply = endpoints::serve(state, session, exchange, endpoint, &method, &target).await?;
+        return Ok(Step::Reply(reply));
+    }
+
+    let headers = &session.req_header().headers;
+    let config = exchange.config.clone();
+    let preflight = preflight_method(&method, headers);
+    let found = config.routes.find(&method, &target.host, &target.path);
+    let (route, params) = match (found, preflight) {
+        (Some(found), None) => (found.route.clone(), found.params),
+        (found, Some(wanted)) => {
+            let found = found.or_else(|| config.routes.find(&wanted, &target.host, &target.path));
+            let Some(found) = found else {
+                return Ok(refuse(session, exchange, None, Reason::NoRoute));
+            };
+            if let Some(cors) = &found.route.channel.cors {
+                return Ok(Step::Reply(Reply::preflight(cors, headers)));
+            }
+            (found.route.clone(), found.params)
+        }
+        (None, None) => return Ok(refuse(session, exchange, None, Reason::NoRoute)),
+    };
+    exchange.asked = Some(Asked {
+        method,
+        target,
+        route: route.clone(),
+        params,
+    });
+    if preflight_method(&session.req_header().method, &session.req_header().headers).is_some() {
+        // The backend answers its own preflights; they carry neither cookie nor proof.
+        return Ok(Step::Forward);
+    }
+
+    if let Err(reason) = read_body(session, exchange, &route).await? {
+        return Ok(refuse(session, exchange, Some(&route.channel), reason));
+    }
+    let headers = session.req_header().headers.clone();
+    match decide(state, exchange, &route, &headers).await {
+        Ok(()) => Ok(Step::Forward),
+        Err(reason) => Ok(refuse(session, exchange, Some(&route.channel), reason)),
+    }
+}
+
+fn refuse(
+    session: &Session,
+    exchange: &mut Exchange,
+    channel: Option<&Arc<Channel>>,
+    reason: Reason,
+) -> Step {
+    exchange.reason = reason;
+    let cors = channel.and_then(|channel| channel.cors.as_ref());
+    let reply = Reply::refusal(reason, &exchange.id());
+    Step::Reply(reply.with_cors(cors, &session.req_header().headers))
+}
+
+/// The method that a CORS preflight asks for.
+fn preflight_method(method: &Method, headers: &HeaderMap) -> Option<Method> {
+    if method != Method::OPTIONS || !headers.contains_key(ORIGIN) {
+        return None;
+    }
+    Method::from_bytes(headers.get(ACCESS_CONTROL_REQUEST_METHOD)?.as_bytes()).ok()
+}
+
+/// Reads the body where something on this route depends on it, and arms the edit
+/// of a body that streams by.
+async fn read_body(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    route: &Route,
+) -> pingora::Result<Result<(), Reason>> {
+    if !route.reads_body() {
+        if !exchange.config.managed_members.is_empty()
+            && !session.as_downstream_mut().is_body_empty()
+        {
+            if session.req_header().headers.contains_key(CONTENT_ENCODING) {
+                return Ok(Err(Reason::BadBody));
+            }
+            exchange.edit.arm();
+        }
+        return Ok(Ok(()));
+    }
+    if session.as_downstream_mut().is_body_empty() {
+        exchange.body = Some(crate::message::Body::new(Bytes::new()));
+        return Ok(Ok(()));
+    }
+    if session.req_header().headers.contains_key(CONTENT_ENCODING) {
+        return Ok(Err(Reason::BadBody));
+    }
+    // pingora hands the buffered body on to the upstream by itself.
+    session.enable_retry_buffering();
+    respond::go_on(session).await?;
+    let mut body = BytesMut::new();
+    while let Some(chunk) = session.read_request_body().await? {
+        if body.len() + chunk.len() > route.max_body {
+            return Ok(Err(Reason::BodyTooLarge));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    if session.retry_buffer_truncated() {
+        return Ok(Err(Reason::BodyTooLarge));
+    }
+    exchange.body = Some(crate::message::Body::new(body.freeze()));
+    Ok(Ok(()))
+}
+
+/// Everything between the route and the backend.
+async fn decide(
+    state: &Arc<State>,
+    exchange: &mut Exchange,
+    route: &Arc<Route>,
+    headers: &HeaderMap,
+) -> Result<(), Reason> {
+    let channel = &route.channel;
+    let now = state.clock.now();
+    let view = exchange.view(headers).ok_or(Reason::Internal)?;
+    let facts = gather(&state.caches, route, &view, now).await?;
+    exchange.evidence = facts.evidence;
+    exchange.new_cookie = facts.new_cookie;
+    exchange.key = facts.interaction.map(|id| Key::new(&channel.name, &id));
+    exchange.standing = match &exchange.key {
+        Some(key) if channel.keeps_state() => {
+            touch(state, channel, key, exchange.evidence, now).await
+        }
+        _ => Default::default(),
+    };
+
+    let asked = decision::Asked {
+        route,
+        proof: &facts.proof,
+        standing: &exchange.standing,
+    };
+    let forward = match decision::request(asked) {
+        ForRequest::Forward(forward) => forward,
+        ForRequest::Refuse(reason) => return Err(reason),
+    };
+    exchange.reason = forward.reason;
+    if let Some(observed) = forward.observed {
+        state.metrics.observed(&channel.name, observed);
+        tracing::info!(
+            request_id = %exchange.id(), channel = %channel.name, route = %route.name,
+            reason = observed.code(), verifier = facts.verifier, "observed: would have been refused"
+        );
+    }
+
+    if forward.log_in
+        && let (Some(key), Some(identity)) = (&exchange.key, &forward.identity)
+    {
+        log_in(state, channel, key, exchange.evidence, identity, now).await?;
+        exchange.login_time = Some(now);
+    }
+    if forward.announce
+        && let (Some(key), Some(identity)) = (&exchange.key, &forward.identity)
+    {
+        let login_time = exchange
+            .login_time
+            .or(exchange.standing.login_time)
+            .unwrap_or(now);
+        announce(
+            state,
+            &exchange.config,
+            channel,
+            key,
+            identity,
+            login_time,
+            now,
+        )
+        .await?;
+    }
+    if forward.end
+        && let Some(key) = &exchange.key
+    {
+        state
+            .store
+            .update(key, &channel.clocks, now, |slot| *slot = None)
+            .await?;
+    }
+    exchange.forward = Some(forward);
+    if let Some(body) = &exchange.body {
+        let injected = exchange.injected(now);
+        let members = injected
+            .as_ref()
+            .map(|injected| injected.members())
+            .unwrap_or_default();
+        exchange.edited = inject::edit_body(&exchange.config, headers, body.bytes(), &members)?;
+    }
+    Ok(())
+}
+
+/// What a request says of interaction, owner and customer.
+pub(super) struct Gathered {
+    pub interaction: Option<String>,
+    pub evidence: Evidence,
+    pub new_cookie: Option<String>,
+    pub proof: Proof,
+    pub verifier: Option<String>,
+}
+
+/// Asks selectors, verifiers and the owner's evidence.
+pub(super) async fn gather(
+    caches: &Caches,
+    route: &Route,
+    view: &RequestView<'_>,
+    now: Time,
+) -> Result<Gathered, Reason> {
+    let channel = &route.channel;
+    let interaction = match &route.interaction {
+        Some(selector) => selector.request(view)?,
+        None => None,
+    };
+    let (proof, verifier) = match route.enforcement {
+        Enforcement::Off => (Proof::Absent, None),
+        _ => identity::verify(&channel.verifiers, &channel.name, view, caches, now).await,
+    };
+    let proven = match &proof {
+        Proof::Valid(identity) => Some(&**identity),
+        _ => None,
+    };
+    let (evidence, new_cookie) = match &channel.owner {
+        None => (Evidence::Unasked, None),
+        Some(owner) => match (owner.evidence(view, proven)?, owner) {
+            (Some(hash), _) => (Evidence::Shown(hash), None),
+            (None, Owner::Cookie { .. }) if route.kind != Kind::Pass => {
+                // 256 random bits, in the form of a login token.
+                let value = LoginToken::generate().expose().to_owned();
+                (Evidence::Shown(Owner::of_cookie(&value)), Some(value))
+            }
+            (None, _) => (Evidence::Missing, None),
+        },
+    };
+    Ok(Gathered {
+        interaction,
+        evidence,
+        new_cookie,
+        proof,
+        verifier: verifier.map(str::to_owned),
+    })
+}
+
+/// Notes the request on its interaction. A store that is full leaves the customer
+/// anonymous; it never refuses the message.
+pub(super) async fn touch(
+    state: &State,
+    channel: &Channel,
+    key: &Key,
+    evidence: Evidence,
+    now: Time,
+) -> crate::interaction::Standing {
+    let noted = state
+        .store
+        .update(key, &channel.clocks, now, |slot| {
+            slot.get_or_insert_with(|| Interaction::new(now))
+                .touch(&channel.clocks, evidence, now)
+        })
+        .await;
+    noted.unwrap_or_else(|reason| {
+        tracing::warn!(channel = %channel.name, reason = reason.code(), "the interaction could not be noted");
+        Default::default()
+    })
+}
+
+/// Binds a proven identity to its interaction.
+pub(super) async fn log_in(
+    state: &State,
+    channel: &Channel,
+    key: &Key,
+    evidence: Evidence,
+    identity: &Arc<Identity>,
+    now: Time,
+) -> Result<(), Reason> {
+    if !channel.keeps_state() {
+        return Ok(());
+    }
+    state
+        .store
+        .update(key, &channel.clocks, now, |slot| {
+            let interaction = slot.get_or_insert_with(|| Interaction::new(now));
+            interaction.log_in(identity.clone(), &channel.clocks, evidence, now)
+        })
+        .await?
+}
+
+/// Makes the side call, and notes that it was made.
+pub(super) async fn announce(
+    state: &State,
+    config: &crate::config::Config,
+    channel: &Channel,
+    key: &Key,
+    identity: &Arc<Identity>,
+    login_time: Time,
+    now: Time,
+) -> Result<(), Reason> {
+    let Some(call) = &channel.side_call else {
+        return Ok(());
+    };
+    let values = call_values(config, channel, key, Some(identity), login_time, "success");
+    let id = format!("side-{}", hex::encode(crate::secret::random::<12>()));
+    let request = call.request(&values, &id, now).map_err(|error| {
+        tracing::error!(channel = %channel.name, %error, "the side call could not be made");
+        Reason::SideCallFailed
+    })?;
+    let bounds = Bounds {
+        timeout: call.timeout,
+        max_body: SIDE_CALL_ANSWER,
+    };
+    match state.outbound.call(request, bounds).await {
+        Ok(answer) if answer.status().is_success() => {}
+        Ok(answer) => {
+            tracing::warn!(channel = %channel.name, status = answer.status().as_u16(), "the side call was refused");
+            return Err(Reason::SideCallFailed);
+        }
+        Err(error) => {
+            tracing::warn!(channel = %channel.name, ?error, "the side call did not complete");
+            return Err(Reason::SideCallFailed);
+        }
+    }
+    state
+        .store
+        .update(key, &channel.clocks, now, |slot| {
+            if let Some(interaction) = slot {
+                interaction.announced(identity);
+            }
+        })
+        .await
+}
+
+/// The variables of call templates.
+pub(super) fn call_values(
+    config: &crate::config::Config,
+    channel: &Channel,
+    key: &Key,
+    identity: Option<&Identity>,
+    login_time: Time,
+    outcome: &str,
+) -> Map<String, Value> {
+    let mut values = Map::new();
+    values.insert("channel".into(), (*channel.name).into());
+    values.insert("interaction".into(), key.interaction().into());
+    values.insert(
+        "subject".into(),
+        identity.map_or("", |identity| &identity.subject).into(),
+    );
+    let level = identity.map_or("anonymous", |identity| config.level_name(identity.level));
+    values.insert("level".into(), level.into());
+    values.insert(
+        "claims".into(),
+        identity
+            .map(|identity| identity.claims.parse())
+            .unwrap_or_default()
+            .into(),
+    );
+    values.insert("login_time".into(), login_time.secs().into());
+    values.insert("outcome".into(), outcome.into());
+    values
+}
+
+impl Route {
+    /// Whether something on this route depends on the request's body.
+    pub(super) fn reads_body(&self) -> bool {
+        let channel = &self.channel;
+        let conversation = matches!(self.kind, Kind::Message | Kind::PreChat | Kind::End);
+        let proves = self.enforcement != Enforcement::Off;
+        self.interaction
+            .as_ref()
+            .is_some_and(|selector| selector.needs_body())
+            || conversation && !channel.inject.members.is_empty()
+            || conversation
+                && matches!(&channel.owner, Some(Owner::Selector(selector)) if selector.needs_body())
+            || proves && channel.verifiers.iter().any(needs_body)
+            || self.kind == Kind::Message
+                && channel.login.as_ref().is_some_and(|login| {
+                    matches!(login.resume, Resume::Replay { .. })
+                        || login
+                            .challenge
+                            .captures
+                            .iter()
+                            .any(|(_, selector)| selector.needs_body())
+                })
+    }
+}
+
+/// Whether a verifier looks for its proof in the request's body.
+fn needs_body(verifier: &identity::Verifier) -> bool {
+    match &verifier.kind {
+        identity::Kind::Jwt(jwt) => jwt.from.needs_body(),
+        identity::Kind::Hmac(hmac) => hmac.identifier.needs_body() || hmac.hash.needs_body(),
+        identity::Kind::Session(_) => false,
+    }
+}
+
+impl Channel {
+    /// Whether its interactions are worth remembering.
+    pub(super) fn keeps_state(&self) -> bool {
+        self.login.is_some() || !self.verifiers.is_empty()
+    }
+}

@@ -1,0 +1,273 @@
+//! After a successful login: the held request is sent again, or the backend is
+//! told, or nothing happens. Runs beside the return, which is answered at once.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Request;
+use http::header::{CONTENT_LENGTH, HOST};
+use pingora::http::RequestHeader;
+
+use super::State;
+use super::inject::{self, Injected};
+use super::request::call_values;
+use super::verdict;
+use crate::channel::{Channel, Resume, Route};
+use crate::config::Config;
+use crate::decision::{self, ForAnswer};
+use crate::interaction::{Answer, Held, HeldRequest, Identity, Key, Redeemed, TokenHash};
+use crate::message::header::HOP_BY_HOP;
+use crate::message::{AnswerView, Body};
+use crate::outbound::{Bounds, CallError};
+use crate::reason::Reason;
+use crate::time::Time;
+
+/// Resumes the conversation.
+pub(super) fn after_login(
+    state: &Arc<State>,
+    config: &Arc<Config>,
+    channel: &Arc<Channel>,
+    key: &Key,
+    identity: Arc<Identity>,
+    redeemed: Redeemed,
+    now: Time,
+) {
+    let Some(login) = &channel.login else {
+        return;
+    };
+    match &login.resume {
+        Resume::None => {}
+        Resume::Replay { .. } => {
+            let Some((waiting, held)) = redeemed.held else {
+                return;
+            };
+            let replay = Replay {
+                state: state.clone(),
+                config: config.clone(),
+                channel: channel.clone(),
+                key: key.clone(),
+                identity,
+                waiting,
+                now,
+            };
+            let outbound = state.outbound.clone();
+            outbound.share(replay.run(held));
+        }
+        Resume::Notify(_) => {
+            let (state, config) = (state.clone(), config.clone());
+            let (channel, key) = (channel.clone(), key.clone());
+            let outbound = state.outbound.clone();
+            outbound.share(
+                async move { notify(&state, &config, &channel, &key, &identity, now).await },
+            );
+        }
+    }
+}
+
+/// Tells the backend that the customer logged in; three attempts.
+async fn notify(
+    state: &State,
+    config: &Config,
+    channel: &Channel,
+    key: &Key,
+    identity: &Identity,
+    now: Time,
+) {
+    let Some(Resume::Notify(call)) = channel.login.as_ref().map(|login| &login.resume) else {
+        return;
+    };
+    let values = call_values(config, channel, key, Some(identity), now, "success");
+    // One id for all attempts: the backend can tell a repetition.
+    let id = format!("msg_{}", hex::encode(crate::secret::random::<12>()));
+    for attempt in 1..=3u32 {
+        let request = match call.request(&values, &id, state.clock.now()) {
+            Ok(request) => request,
+            Err(error) => {
+                tracing::error!(channel = %channel.name, %error, "the notice could not be made");
+                return;
+            }
+        };
+        let bounds = Bounds {
+            timeout: call.timeout,
+            max_body: 64 << 10,
+        };
+        match state.outbound.call(request, bounds).await {
+            Ok(answer) if answer.status().is_success() => {
+                state.metrics.resumed(&channel.name, "notified");
+                return;
+            }
+            Ok(answer) => tracing::warn!(
+                channel = %channel.name, attempt, status = answer.status().as_u16(), "the notice was refused"
+            ),
+            Err(error) => {
+                tracing::warn!(channel = %channel.name, attempt, ?error, "the notice did not arrive")
+            }
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(250 << attempt)).await;
+    }
+    state.metrics.resumed(&channel.name, "failed");
+    tracing::error!(channel = %channel.name, "the backend was not told of a login");
+}
+
+/// A held request on its second way.
+struct Replay {
+    state: Arc<State>,
+    config: Arc<Config>,
+    channel: Arc<Channel>,
+    key: Key,
+    identity: Arc<Identity>,
+    waiting: TokenHash,
+    now: Time,
+}
+
+impl Replay {
+    async fn run(self, held: HeldRequest) {
+        let outcome = match self.send(held).await {
+            Ok(answer) => {
+                self.state.metrics.resumed(&self.channel.name, "replayed");
+                Held::Answer(Box::new(answer))
+            }
+            Err(reason) => {
+                tracing::warn!(channel = %self.channel.name, reason = reason.code(), "the held request could not be answered");
+                self.state.metrics.resumed(&self.channel.name, "failed");
+                Held::Failed(reason)
+            }
+        };
+        let now = self.state.clock.now();
+        let kept = self
+            .state
+            .store
+            .update(&self.key, &self.channel.clocks, now, |slot| {
+                if let Some(interaction) = slot.as_mut() {
+                    interaction.resolve(&self.waiting, outcome.clone());
+                }
+            })
+            .await;
+        if let Err(reason) = kept {
+            tracing::warn!(channel = %self.channel.name, reason = reason.code(), "the answer could not be kept");
+        }
+    }
+
+    async fn send(&self, held: HeldRequest) -> Result<Answer, Reason> {
+        let route = self.route(&held)?;
+        if self.channel.side_call.is_some() {
+            super::request::announce(
+                &self.state,
+                &self.config,
+                &self.channel,
+                &self.key,
+                &self.identity,
+                self.now,
+                self.now,
+            )
+            .await?;
+        }
+        let request = self.request(&route, held)?;
+        let timeout = route.read_timeout.unwrap_or(route.upstream.read_timeout);
+        let bounds = Bounds {
+            timeout,
+            max_body: self.channel.inspection.max_body,
+        };
+        let answer = self.state.outbound.call(request, bounds).await.map_err(|error| match error {
+            CallError::Timeout => Reason::UpstreamTimeout,
+            CallError::TooLarge => Reason::AnswerTooLarge,
+            CallError::Failed(error) => {
+                tracing::warn!(channel = %self.channel.name, %error, "the upstream could not be reached");
+                Reason::UpstreamUnavailable
+            }
+        })?;
+        self.judge(answer)
+    }
+
+    /// The route of the held request, under the configuration of today.
+    fn route(&self, held: &HeldRequest) -> Result<Arc<Route>, Reason> {
+        let path = held.target.split('?').next().unwrap_or_default();
+        let host = held
+            .headers
+            .get(HOST)
+            .and_then(|host| host.to_str().ok())
+            .unwrap_or_default();
+        let host = host.rsplit_once(':').map_or(host, |(name, port)| {
+            if port.bytes().all(|b| b.is_ascii_digit()) {
+                name
+            } else {
+                host
+            }
+        });
+        let found = self
+            .config
+            .routes
+            .find(&held.method, &host.to_ascii_lowercase(), path);
+        found
+            .map(|found| found.route.clone())
+            .ok_or(Reason::NoRoute)
+    }
+
+    fn request(&self, route: &Route, held: HeldRequest) -> Result<Request<Bytes>, Reason> {
+        let injected = Injected {
+            config: &self.config,
+            channel: &self.channel,
+            interaction: self.key.interaction(),
+            identity: &self.identity,
+            login_time: self.now,
+            now: self.now,
+        };
+        let edited =
+            inject::edit_body(&self.config, &held.headers, &held.body, &injected.members())?;
+
+        let mut head = RequestHeader::build(held.method.clone(), held.target.as_bytes(), None)
+            .map_err(|_| Reason::Internal)?;
+        for (name, value) in &held.headers {
+            head.append_header(name.clone(), value.clone())
+                .map_err(|_| Reason::Internal)?;
+        }
+        inject::strip(&mut head, &self.config, false);
+        inject::ask_for_readable(&mut head).map_err(|_| Reason::Internal)?;
+
+        let mut request = Request::builder()
+            .method(held.method)
+            .uri(format!("{}{}", route.upstream.origin(), held.target))
+            .body(edited.unwrap_or(held.body))
+            .map_err(|_| Reason::Internal)?;
+        for (name, value) in &head.headers {
+            if *name != CONTENT_LENGTH && !HOP_BY_HOP.contains(&name.as_str()) {
+                request.headers_mut().append(name.clone(), value.clone());
+            }
+        }
+        for (name, value) in injected.headers()? {
+            request.headers_mut().insert(name, value);
+        }
+        Ok(request)
+    }
+
+    /// The second answer is judged like the first; only a released one is kept.
+    fn judge(&self, answer: http::Response<Bytes>) -> Result<Answer, Reason> {
+        let (head, bytes) = answer.into_parts();
+        let body = Body::new(bytes);
+        let view = AnswerView {
+            status: head.status,
+            headers: &head.headers,
+            body: Some(&body),
+        };
+        match decision::answer(&self.channel, &view, self.identity.level) {
+            ForAnswer::Release { strip, .. } => {
+                let (headers, body) =
+                    verdict::stripped(&self.channel, head.headers, body.bytes().clone(), &strip);
+                Ok(Answer {
+                    status: head.status,
+                    headers: end_to_end(headers),
+                    body,
+                })
+            }
+            ForAnswer::Challenge { .. } => Err(Reason::Flagged),
+            ForAnswer::Block(reason) => Err(reason),
+        }
+    }
+}
+
+fn end_to_end(mut headers: http::HeaderMap) -> http::HeaderMap {
+    for name in HOP_BY_HOP {
+        headers.remove(*name);
+    }
+    headers
+}

@@ -1,0 +1,125 @@
+//! Log lines: JSON or readable, one for each exchange whose verdict is worth a line.
+//!
+//! A line holds the request's id, channel, route, verdict and reason code. It
+//! never holds a query, a body, a cookie, a token or a claim.
+
+use std::borrow::Cow;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use super::Metrics;
+use crate::channel::Route;
+use crate::reason::Reason;
+
+/// Sets the process's log up. `RUST_LOG` overrides the level, target by target.
+pub fn init(json: bool, level: tracing::Level) {
+    let directives = format!(
+        "{level},pingora_core=warn,pingora_proxy=warn,pingora_pool=warn,hyper=warn,rustls=warn"
+    );
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let set = match json {
+        true => builder
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .try_init(),
+        false => {
+            let terminal = std::io::stderr().is_terminal();
+            builder.with_target(false).with_ansi(terminal).try_init()
+        }
+    };
+    if set.is_err() {
+        tracing::debug!("the log was set up before");
+    }
+}
+
+/// What is said of a finished exchange.
+#[derive(Debug)]
+pub struct Exchanged<'a> {
+    /// The request's id.
+    pub id: &'a str,
+    /// Its route, if it matched one.
+    pub route: Option<&'a Route>,
+    /// Its method, if it was admitted.
+    pub method: &'a str,
+    /// Its path, if it was admitted.
+    pub path: &'a str,
+    /// The verdict.
+    pub reason: Reason,
+    /// The status that the customer got.
+    pub status: Option<u16>,
+    /// How long it took.
+    pub took: Duration,
+    /// What went wrong, in pingora's words.
+    pub error: Option<String>,
+}
+
+/// Counts an exchange and writes its line. Traffic that merely passes is counted,
+/// and logged at `debug`.
+pub fn exchanged(metrics: &Metrics, exchange: &Exchanged<'_>) {
+    metrics.exchanged(exchange.route, exchange.reason, exchange.took);
+    let quiet =
+        exchange.error.is_none() && matches!(exchange.reason, Reason::Passed | Reason::Unflagged);
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                request_id = exchange.id,
+                channel = exchange.route.map_or("", |route| &*route.channel.name),
+                route = exchange.route.map_or("", |route| &*route.name),
+                method = exchange.method,
+                path = %clean(exchange.path),
+                status = exchange.status,
+                verdict = exchange.reason.code(),
+                micros = u64::try_from(exchange.took.as_micros()).unwrap_or(u64::MAX),
+                error = exchange.error.as_deref().map(clean).as_deref(),
+                "exchange"
+            )
+        };
+    }
+    match quiet {
+        true => line!(debug),
+        false => line!(info),
+    }
+}
+
+/// Text that cannot break a line or a terminal: controls, line and paragraph
+/// separators and everything else that does not print are escaped; 512
+/// characters at most.
+pub fn clean(text: &str) -> Cow<'_, str> {
+    const MOST: usize = 512;
+    if text.len() <= MOST
+        && text
+            .bytes()
+            .all(|byte| (0x20..0x7f).contains(&byte) && byte != b'\\')
+    {
+        return Cow::Borrowed(text);
+    }
+    text.chars()
+        .take(MOST)
+        .flat_map(|c| c.escape_debug())
+        .collect::<String>()
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_stays_one_line() {
+        let dirty = "a\r\nlevel=ERROR \u{1b}[31m \u{2028}\u{85}b";
+        let cleaned = clean(dirty);
+        assert!(
+            cleaned.chars().all(|c| c == ' ' || c.is_ascii_graphic()),
+            "{cleaned}"
+        );
+        assert!(cleaned.starts_with("a\\r\\n"));
+        assert_eq!(clean("/plain/path"), "/plain/path");
+    }
+}

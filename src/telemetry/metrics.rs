@@ -1,0 +1,215 @@
+//! Prometheus metrics. Labels are channels, verdicts and reason codes: bounded,
+//! and nothing that a client chooses.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::channel::Route;
+use crate::reason::Reason;
+
+/// All metrics of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    exchanges: Family<Verdict, Counter>,
+    observed: Family<Code, Counter>,
+    challenges: Family<Channel, Counter>,
+    returns: Family<Code, Counter>,
+    resumes: Family<Outcome, Counter>,
+    failures: Family<Code, Counter>,
+    reloads: Family<Reload, Counter>,
+    durations: Histogram,
+    interactions: Gauge,
+    bytes: Gauge,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Verdict {
+    channel: String,
+    kind: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Code {
+    channel: String,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Channel {
+    channel: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Outcome {
+    channel: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Reload {
+    result: &'static str,
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("chatgate");
+        let buckets = [
+            0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+        ];
+        let metrics = Self {
+            exchanges: Family::default(),
+            observed: Family::default(),
+            challenges: Family::default(),
+            returns: Family::default(),
+            resumes: Family::default(),
+            failures: Family::default(),
+            reloads: Family::default(),
+            durations: Histogram::new(buckets),
+            interactions: Gauge::default(),
+            bytes: Gauge::default(),
+            registry: Registry::default(),
+        };
+        registry.register(
+            "exchanges",
+            "Requests by channel, kind of route and verdict",
+            metrics.exchanges.clone(),
+        );
+        registry.register(
+            "observed",
+            "Verdicts that were only observed",
+            metrics.observed.clone(),
+        );
+        registry.register("challenges", "Login URLs made", metrics.challenges.clone());
+        registry.register(
+            "login_returns",
+            "Returns of login pages by reason code",
+            metrics.returns.clone(),
+        );
+        registry.register(
+            "resumes",
+            "What became of conversations after a login",
+            metrics.resumes.clone(),
+        );
+        registry.register(
+            "upstream_failures",
+            "Requests that the backend did not answer",
+            metrics.failures.clone(),
+        );
+        registry.register(
+            "reloads",
+            "Reloads of the configuration",
+            metrics.reloads.clone(),
+        );
+        registry.register(
+            "exchange_duration_seconds",
+            "From request to answer, judged exchanges",
+            metrics.durations.clone(),
+        );
+        registry.register(
+            "interactions",
+            "Interactions in the store",
+            metrics.interactions.clone(),
+        );
+        registry.register("store_bytes", "Bytes in the store", metrics.bytes.clone());
+        Self {
+            registry,
+            ..metrics
+        }
+    }
+
+    /// A request and its verdict.
+    pub fn exchanged(&self, route: Option<&Route>, reason: Reason, took: Duration) {
+        let (channel, kind) = route.map_or(("", "none"), |route| {
+            (&*route.channel.name, route.kind.name())
+        });
+        let verdict = Verdict {
+            channel: channel.to_owned(),
+            kind,
+            reason: reason.code(),
+        };
+        self.exchanges.get_or_create(&verdict).inc();
+        if reason != Reason::Passed {
+            self.durations.observe(took.as_secs_f64());
+        }
+    }
+
+    /// A verdict that was only observed.
+    pub fn observed(&self, channel: &str, reason: Reason) {
+        self.observed.get_or_create(&code(channel, reason)).inc();
+    }
+
+    /// A login URL was made.
+    pub fn challenged(&self, channel: &str) {
+        self.challenges
+            .get_or_create(&Channel {
+                channel: channel.to_owned(),
+            })
+            .inc();
+    }
+
+    /// A login page returned.
+    pub fn returned(&self, channel: &str, reason: Reason) {
+        self.returns.get_or_create(&code(channel, reason)).inc();
+    }
+
+    /// A conversation was resumed, or not.
+    pub fn resumed(&self, channel: &str, outcome: &'static str) {
+        self.resumes
+            .get_or_create(&Outcome {
+                channel: channel.to_owned(),
+                outcome,
+            })
+            .inc();
+    }
+
+    /// The backend did not answer.
+    pub fn failed(&self, route: Option<&Route>, reason: Reason) {
+        let channel = route.map_or("", |route| &*route.channel.name);
+        self.failures.get_or_create(&code(channel, reason)).inc();
+    }
+
+    /// The configuration was reloaded, or not.
+    pub fn reloaded(&self, done: bool) {
+        let result = if done { "done" } else { "refused" };
+        self.reloads.get_or_create(&Reload { result }).inc();
+    }
+
+    /// What the store holds.
+    pub fn gauges(&self, interactions: usize, bytes: usize) {
+        self.interactions
+            .set(i64::try_from(interactions).unwrap_or(i64::MAX));
+        self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// The OpenMetrics text.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        match encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            Err(_) => String::new(),
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn code(channel: &str, reason: Reason) -> Code {
+    Code {
+        channel: channel.to_owned(),
+        reason: reason.code(),
+    }
+}
