@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::identity::assertion::Assertion;
 use crate::interaction::Identity;
 use crate::message::edit::MemberPath;
+use crate::message::header::exact_value;
 use crate::reason::Reason;
 use crate::time::Time;
 
@@ -80,13 +81,7 @@ impl Fact {
             Some(Value::String(text)) => text,
             Some(value) => value.to_string(),
         };
-        if text.trim() != text || text.contains(char::is_control) {
-            return Err(Reason::ProofClaim);
-        }
-        HeaderValue::from_str(&text)
-            .or_else(|_| HeaderValue::from_bytes(text.as_bytes()))
-            .map(Some)
-            .map_err(|_| Reason::ProofClaim)
+        exact_value(&text).map(Some).ok_or(Reason::ProofClaim)
     }
 }
 

@@ -46,7 +46,7 @@ impl Node<'_> {
             let message = "what this call says of the customer can be read on the way";
             self.warn(Wrong::new(message, "use https"));
         }
-        self.compiled(Template::parse(text, Escape::None, names))
+        self.compiled(Template::parse(text, Escape::Url, names))
     }
 
     /// `{ "X-Name" = "template" }`. Values of credentials are not shown.

@@ -70,6 +70,15 @@ pub fn raw_cookies<'a>(
         })
 }
 
+/// A header value that arrives as it is, UTF-8; `None` for a text with a control
+/// character in it or a blank at an end.
+pub fn exact_value(text: &str) -> Option<http::HeaderValue> {
+    if text.trim() != text || text.contains(char::is_control) {
+        return None;
+    }
+    http::HeaderValue::from_bytes(text.as_bytes()).ok()
+}
+
 const fn fold_byte(byte: u8) -> u8 {
     match byte {
         b'a'..=b'z' | b'0'..=b'9' => byte,
