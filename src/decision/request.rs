@@ -47,6 +47,26 @@ pub struct Forward {
     pub observed: Option<Reason>,
 }
 
+impl Forward {
+    /// Forwards a request that is nobody's.
+    pub fn anonymous(kind: Kind) -> Self {
+        Self {
+            identity: None,
+            log_in: false,
+            announce: false,
+            judge: judged(kind),
+            end: false,
+            reason: Reason::Passed,
+            observed: None,
+        }
+    }
+}
+
+/// Whether answers on a route of this kind are judged.
+fn judged(kind: Kind) -> bool {
+    matches!(kind, Kind::Message | Kind::PreChat)
+}
+
 /// Decides on a request.
 pub fn request(asked: Asked<'_>) -> ForRequest {
     let Asked {
@@ -91,7 +111,7 @@ pub fn request(asked: Asked<'_>) -> ForRequest {
     ForRequest::Forward(Forward {
         announce,
         log_in,
-        judge: matches!(route.kind, Kind::Message | Kind::PreChat),
+        judge: judged(route.kind),
         end: route.kind == Kind::End && !standing.foreign,
         reason,
         observed,

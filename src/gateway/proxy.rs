@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, SET_COOKIE};
+use http::header::{CONTENT_LENGTH, EXPECT, SET_COOKIE};
 use http::{HeaderMap, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -79,6 +79,10 @@ impl ProxyHttp for Proxy {
         inject::forwarded(head, session)?;
         if exchange.judged() {
             inject::ask_for_readable(head)?;
+        }
+        if exchange.body.is_some() {
+            // The client was told to go on, and the whole body is here.
+            head.remove_header(&EXPECT);
         }
         let injected = exchange.injected(self.state.clock.now());
         let headers = injected.map(|injected| injected.headers()).transpose();

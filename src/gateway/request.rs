@@ -17,7 +17,7 @@ use super::exchange::{Asked, Exchange};
 use super::inject;
 use super::respond::{self, Reply};
 use crate::channel::{Channel, Enforcement, Kind, Owner, Resume, Route};
-use crate::decision::{self, ForRequest};
+use crate::decision::{self, ForRequest, Forward};
 use crate::identity::{self, Caches, Proof};
 use crate::interaction::store::Key;
 use crate::interaction::{Evidence, Identity, Interaction};
@@ -29,6 +29,9 @@ use crate::time::Time;
 
 /// Longest answer of a side call that is read.
 const SIDE_CALL_ANSWER: usize = 64 << 10;
+
+/// Longest interaction id in bytes: it is kept for every conversation.
+const MAX_INTERACTION_ID: usize = 512;
 
 /// How a request goes on.
 pub(super) enum Step {
@@ -57,34 +60,38 @@ pub(super) async fn arrive(
     let headers = &session.req_header().headers;
     let config = exchange.config.clone();
     let preflight = preflight_method(&method, headers);
-    let found = config.routes.find(&method, &target.host, &target.path);
-    let (route, params) = match (found, preflight) {
-        (Some(found), None) => (found.route.clone(), found.params),
-        (found, Some(wanted)) => {
-            let found = found.or_else(|| config.routes.find(&wanted, &target.host, &target.path));
-            let Some(found) = found else {
-                return Ok(refuse(session, exchange, None, Reason::NoRoute));
-            };
-            if let Some(cors) = &found.route.channel.cors {
-                return Ok(Step::Reply(Reply::preflight(cors, headers)));
-            }
-            (found.route.clone(), found.params)
-        }
-        (None, None) => return Ok(refuse(session, exchange, None, Reason::NoRoute)),
+    let mut found = config.routes.find(&method, &target.host, &target.path);
+    let mut unproven = false;
+    if let (Some(wanted), None) = (&preflight, &found) {
+        // Routes list the methods of their API, and browsers ask with OPTIONS first.
+        found = config.routes.find(wanted, &target.host, &target.path);
+        unproven = true;
+    }
+    let Some(found) = found else {
+        return Ok(refuse(session, exchange, None, Reason::NoRoute));
     };
+    let (route, params) = (found.route.clone(), found.params);
+    if let (Some(cors), Some(_)) = (&route.channel.cors, &preflight) {
+        return Ok(Step::Reply(Reply::preflight(cors, headers)));
+    }
+    if unproven && route.kind == Kind::Deny {
+        return Ok(refuse(session, exchange, None, Reason::Denied));
+    }
     exchange.asked = Some(Asked {
         method,
         target,
         route: route.clone(),
         params,
     });
-    if preflight_method(&session.req_header().method, &session.req_header().headers).is_some() {
-        // The backend answers its own preflights; they carry neither cookie nor proof.
-        return Ok(Step::Forward);
-    }
 
     if let Err(reason) = read_body(session, exchange, &route).await? {
         return Ok(refuse(session, exchange, Some(&route.channel), reason));
+    }
+    if unproven {
+        // The backend answers its own preflights, which carry neither cookie nor
+        // proof. Its answer is judged all the same.
+        exchange.forward = Some(Forward::anonymous(route.kind));
+        return Ok(Step::Forward);
     }
     let headers = session.req_header().headers.clone();
     match decide(state, exchange, &route, &headers).await {
@@ -259,6 +266,12 @@ pub(super) async fn gather(
         Some(selector) => selector.request(view)?,
         None => None,
     };
+    if interaction
+        .as_ref()
+        .is_some_and(|id| id.len() > MAX_INTERACTION_ID)
+    {
+        return Err(Reason::NoInteraction);
+    }
     let (proof, verifier) = match route.enforcement {
         Enforcement::Off => (Proof::Absent, None),
         _ => identity::verify(&channel.verifiers, &channel.name, view, caches, now).await,

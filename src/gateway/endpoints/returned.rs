@@ -14,6 +14,7 @@ use super::super::exchange::Exchange;
 use super::super::respond::{self, Reply};
 use super::super::resume;
 use crate::channel::{Channel, Login};
+use crate::config::Config;
 use crate::interaction::{Claims, Evidence, Held, Identity, Level};
 use crate::login::{Outcome, Return, returned};
 use crate::reason::Reason;
@@ -188,57 +189,59 @@ async fn redeem(
         return Err(Reason::ReturnChannel);
     }
     exchange.key = Some(key.clone());
-    let identity = match returned.outcome {
-        Outcome::Success => Some(Arc::new(identity(exchange, &returned)?)),
-        Outcome::Failure | Outcome::Cancel => None,
-    };
-
     let redeemed = state
         .store
         .update(&key, &channel.clocks, now, |slot| {
             let interaction = slot.as_mut().ok_or(Reason::TokenRevoked)?;
             let redeemed = interaction.redeem(&hash, now)?;
-            match &identity {
-                // The token speaks for the owner.
-                Some(identity) => {
-                    interaction.log_in(
-                        identity.clone(),
-                        &channel.clocks,
-                        Evidence::Unasked,
-                        now,
-                    )?;
+            let logged_in = match returned.outcome {
+                Outcome::Success => {
+                    identity(&exchange.config, &returned, redeemed.level).and_then(|identity| {
+                        let identity = Arc::new(identity);
+                        // The token speaks for the owner.
+                        interaction.log_in(
+                            identity.clone(),
+                            &channel.clocks,
+                            Evidence::Unasked,
+                            now,
+                        )?;
+                        Ok(identity)
+                    })
                 }
-                None => {
-                    if let Some((waiting, _)) = &redeemed.held {
-                        interaction.resolve(waiting, Held::Failed(returned.outcome.reason()));
-                    }
-                }
+                Outcome::Failure | Outcome::Cancel => Err(returned.outcome.reason()),
+            };
+            if let (Err(reason), Some((waiting, _))) = (&logged_in, &redeemed.held) {
+                interaction.resolve(waiting, Held::Failed(*reason));
             }
-            Ok::<_, Reason>(redeemed)
+            Ok::<_, Reason>((redeemed, logged_in))
         })
         .await??;
 
-    if let Some(identity) = identity {
-        resume::after_login(
-            state,
-            &exchange.config,
-            channel,
-            &key,
-            identity,
-            redeemed,
-            now,
-        );
+    match redeemed {
+        (redeemed, Ok(identity)) => {
+            resume::after_login(
+                state,
+                &exchange.config,
+                channel,
+                &key,
+                identity,
+                redeemed,
+                now,
+            );
+            Ok(Reason::LoginSucceeded)
+        }
+        // Validly signed and told: the login page did its part.
+        (_, Err(reason @ (Reason::LoginFailed | Reason::LoginCancelled))) => Ok(reason),
+        (_, Err(reason)) => Err(reason),
     }
-    Ok(returned.outcome.reason())
 }
 
-/// The identity that a return vouches for. A level that is not configured is none
-/// of ours; no level means the highest one that was demanded is reached.
-fn identity(exchange: &Exchange, returned: &Return) -> Result<Identity, Reason> {
-    let config = &exchange.config;
+/// The identity that a return vouches for. Without a level of its own it reached
+/// the one that was demanded; a level that is not configured is none of ours.
+fn identity(config: &Config, returned: &Return, demanded: Level) -> Result<Identity, Reason> {
     let level = match &returned.level {
         Some(name) => config.level(name).ok_or(Reason::ReturnMalformed)?,
-        None => Level(u8::try_from(config.levels.len()).unwrap_or(u8::MAX)),
+        None => demanded,
     };
     let subject = returned.subject.clone().ok_or(Reason::ReturnMalformed)?;
     Ok(Identity {
