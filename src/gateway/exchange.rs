@@ -33,6 +33,8 @@ pub(super) struct Exchange {
     pub began: Instant,
     /// Method, target and route, once admitted and routed.
     pub asked: Option<Asked>,
+    /// The own endpoint that answers it, and the channel it concerns.
+    pub endpoint: Option<(&'static str, String)>,
     /// The request body, where the route has it read.
     pub body: Option<Body>,
     /// The body with managed members edited, where that changed it.
@@ -89,6 +91,7 @@ impl Exchange {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             began: Instant::now(),
             asked: None,
+            endpoint: None,
             body: None,
             edited: None,
             key: None,
@@ -149,14 +152,23 @@ impl Exchange {
         status: Option<u16>,
         error: Option<String>,
     ) -> Exchanged<'a> {
+        let asked = self.asked.as_ref();
+        let endpoint = self.endpoint.as_ref();
+        let (channel, route, kind) = match (asked, endpoint) {
+            (Some(asked), _) => {
+                let route = &*asked.route;
+                (&*route.channel.name, &*route.name, route.kind.name())
+            }
+            (None, Some((endpoint, channel))) => (&**channel, *endpoint, "endpoint"),
+            (None, None) => ("", "", "none"),
+        };
         Exchanged {
             id,
-            route: self.route().map(|route| &**route),
-            method: self
-                .asked
-                .as_ref()
-                .map_or("", |asked| asked.method.as_str()),
-            path: self.asked.as_ref().map_or("", |asked| &asked.target.path),
+            channel,
+            route,
+            kind,
+            method: asked.map_or("", |asked| asked.method.as_str()),
+            path: asked.map_or("", |asked| &asked.target.path),
             reason: self.reason,
             status,
             took: self.began.elapsed(),

@@ -10,7 +10,6 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::Metrics;
-use crate::channel::Route;
 use crate::reason::Reason;
 
 /// Sets the process's log up. `RUST_LOG` overrides the level, target by target.
@@ -44,8 +43,12 @@ pub fn init(json: bool, level: tracing::Level) {
 pub struct Exchanged<'a> {
     /// The request's id.
     pub id: &'a str,
-    /// Its route, if it matched one.
-    pub route: Option<&'a Route>,
+    /// Its channel, empty where none is concerned.
+    pub channel: &'a str,
+    /// Its route, or the own endpoint that answered it.
+    pub route: &'a str,
+    /// The kind of route: bounded, for metrics.
+    pub kind: &'static str,
     /// Its method, if it was admitted.
     pub method: &'a str,
     /// Its path, if it was admitted.
@@ -63,15 +66,20 @@ pub struct Exchanged<'a> {
 /// Counts an exchange and writes its line. Traffic that merely passes is counted,
 /// and logged at `debug`.
 pub fn exchanged(metrics: &Metrics, exchange: &Exchanged<'_>) {
-    metrics.exchanged(exchange.route, exchange.reason, exchange.took);
+    metrics.exchanged(
+        exchange.channel,
+        exchange.kind,
+        exchange.reason,
+        exchange.took,
+    );
     let quiet =
         exchange.error.is_none() && matches!(exchange.reason, Reason::Passed | Reason::Unflagged);
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
                 request_id = exchange.id,
-                channel = exchange.route.map_or("", |route| &*route.channel.name),
-                route = exchange.route.map_or("", |route| &*route.name),
+                channel = exchange.channel,
+                route = exchange.route,
                 method = exchange.method,
                 path = %clean(exchange.path),
                 status = exchange.status,

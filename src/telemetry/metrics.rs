@@ -128,10 +128,7 @@ impl Metrics {
     }
 
     /// A request and its verdict.
-    pub fn exchanged(&self, route: Option<&Route>, reason: Reason, took: Duration) {
-        let (channel, kind) = route.map_or(("", "none"), |route| {
-            (&*route.channel.name, route.kind.name())
-        });
+    pub fn exchanged(&self, channel: &str, kind: &'static str, reason: Reason, took: Duration) {
         let verdict = Verdict {
             channel: channel.to_owned(),
             kind,

@@ -38,6 +38,19 @@ pub(super) enum Endpoint {
     Unknown,
 }
 
+impl Endpoint {
+    /// Its name in the log, which shows no token.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Return(_) => "return",
+            Self::Done(_) => "done",
+            Self::Continue(_) => "continue",
+            Self::Jwks => "jwks",
+            Self::Unknown => "",
+        }
+    }
+}
+
 /// The endpoint at a path; `None` when the path is not ours.
 pub(super) fn find(config: &Config, path: &str) -> Option<Endpoint> {
     let rest = path.strip_prefix(&*config.endpoints)?;
@@ -62,6 +75,7 @@ pub(super) async fn serve(
     method: &Method,
     target: &Target,
 ) -> pingora::Result<Reply> {
+    exchange.endpoint = Some((endpoint.name(), String::new()));
     let get = matches!(*method, Method::GET | Method::HEAD);
     Ok(match endpoint {
         Endpoint::Return(channel) if *method == Method::POST => {

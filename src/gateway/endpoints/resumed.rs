@@ -48,6 +48,7 @@ pub(super) async fn wait(
         };
     }
     exchange.key = Some(key.clone());
+    exchange.endpoint = Some(("continue", channel.name.to_string()));
     let evidence = evidence(&channel, &headers);
     let reply = match look(state, &channel, &key, &token, evidence).await {
         Ok(reply) => reply,

@@ -275,10 +275,7 @@ fn note(state: &State, exchange: &mut Exchange, channel: &str, outcome: Result<R
         .channel(channel)
         .map_or("", |channel| &*channel.name);
     state.metrics.returned(known, reason);
-    tracing::info!(
-        request_id = %exchange.id(), channel = known, reason = reason.code(),
-        accepted = outcome.is_ok(), "login return"
-    );
+    exchange.endpoint = Some(("return", known.to_owned()));
 }
 
 impl Outcome {
