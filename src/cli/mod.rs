@@ -5,6 +5,7 @@ pub mod demo;
 pub mod explain;
 pub mod keygen;
 pub mod run;
+pub mod sign;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,6 +33,8 @@ enum Command {
     Explain(explain::Args),
     /// Make keys.
     Keygen(keygen::Args),
+    /// Make a valid return of a login page, for trying things out.
+    Sign(sign::Args),
 }
 
 /// Runs the command that the process was called with.
@@ -41,6 +44,7 @@ pub fn main() -> ExitCode {
         Command::Check { config } => check::run(&config),
         Command::Explain(args) => explain::run(args),
         Command::Keygen(args) => exit(keygen::run(&args)),
+        Command::Sign(args) => exit(sign::run(&args)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::call::{call, security_keys};
 use super::identity::public_key;
-use super::reader::{Node, Table, Wrong, clean};
+use super::reader::{Node, Table, Wrong};
 use super::selector::Scope;
 use super::template::{answer_status, body, content_type};
 use super::url::Url;
@@ -117,13 +117,12 @@ pub(super) fn login(table: &Table<'_>) -> Option<Login> {
     let resume = resume(table);
     let challenge = challenge
         .and_then(|node| self::challenge(node, matches!(resume, Some(Resume::Replay { .. }))));
-    let url = page_url(url, parameters.as_ref());
+    let page = url.private_url("authentication").and_then(|checked| {
+        let page = LoginPage::new(&checked.text, parameters?, label.unwrap_or(Label::Hash));
+        page.map_err(|message| url.error(message)).ok()
+    });
     Some(Login {
-        page: LoginPage {
-            url: url?,
-            parameters: parameters?,
-            label: label.unwrap_or(Label::Hash),
-        },
+        page: page?,
         keys: keys?,
         return_keys: return_keys.unwrap_or_default(),
         tolerance: tolerance.unwrap_or(5 * MINUTE),
@@ -133,21 +132,6 @@ pub(super) fn login(table: &Table<'_>) -> Option<Login> {
             .unwrap_or(Some("".into()))
             .filter(|text| !text.is_empty()),
     })
-}
-
-fn page_url(node: Node<'_>, parameters: Option<&Parameters>) -> Option<Box<str>> {
-    let url = node.private_url("authentication")?;
-    let taken = url.query.iter().flat_map(|query| query.split('&'));
-    for pair in taken {
-        let name = pair.split('=').next().unwrap_or_default();
-        if parameters.is_some_and(|parameters| names(parameters).any(|known| known == name)) {
-            node.error(format!(
-                "the parameter `{}` is added by chatgate",
-                clean(name)
-            ));
-        }
-    }
-    Some(url.text)
 }
 
 /// Where the browser goes after a return; a fragment is welcome.
