@@ -142,6 +142,7 @@ mod tests {
     use jsonwebtoken::{DecodingKey, EncodingKey, crypto};
 
     use super::*;
+    use crate::identity::assertion::Assertion;
 
     fn made(args: &Args) -> Made {
         Made::new(args).unwrap()
@@ -192,6 +193,17 @@ mod tests {
             };
             let signature = crypto::sign(b"m", &private.unwrap(), known).unwrap();
             assert!(crypto::verify(&signature, b"m", &public.unwrap(), known).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_private_key_is_one_that_assertions_are_signed_with() {
+        for algorithm in [Algorithm::Es256, Algorithm::Eddsa] {
+            let made = made(&assertion(algorithm));
+            let header = http::HeaderName::from_static("x-assertion");
+            let ttl = std::time::Duration::from_secs(60);
+            let read = Assertion::from_pem(made.key.as_bytes(), header, "issuer", "bot", ttl);
+            assert!(read.is_ok(), "{read:?}");
         }
     }
 
