@@ -377,6 +377,14 @@ fn malformed_tokens_are_refused() {
         let verdict = verify(&verifier, &token);
         assert_eq!(verdict, Err(Reason::ProofMalformed), "{token:?}");
     }
+    let header = r#"{"alg":"HS256"}"#;
+    let filled = |len| raw(header, &with("x", json!("x".repeat(len))).to_string());
+    assert!(verify(&verifier, &filled(5900)).is_ok());
+    assert!(filled(6100).len() > Token::MAX_LEN);
+    assert_eq!(
+        verify(&verifier, &filled(6100)),
+        Err(Reason::ProofMalformed)
+    );
     let sub = r#""sub":"alice","exp":1800000000"#;
     for payload in [
         "null",
