@@ -3,14 +3,17 @@
 //! service has its own and a pooled connection must not outlive the one it was
 //! opened on.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Uri;
+use http::uri::Authority;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -57,14 +60,15 @@ impl Error for CallError {}
 pub struct Outbound {
     runtime: Handle,
     client: HttpClient,
-    turns: Arc<Semaphore>,
+    /// By host and port: whoever does not answer holds up nobody else.
+    turns: Mutex<HashMap<String, Arc<Semaphore>>>,
     /// Dropped with the client, which ends the thread of the runtime.
     _alive: oneshot::Sender<()>,
 }
 
 impl Outbound {
-    /// Calls under way at one time; more wait for their turn.
-    const CONCURRENT: usize = 512;
+    /// Calls under way at one time to one host; more wait for their turn.
+    const CONCURRENT: usize = 256;
 
     /// Starts the runtime and the client. TLS trusts the system's roots and
     /// `extra_roots` (PEM); PEM without a certificate in it is an error.
@@ -80,7 +84,7 @@ impl Outbound {
         Ok(Self {
             runtime,
             client,
-            turns: Arc::new(Semaphore::new(Self::CONCURRENT)),
+            turns: Mutex::default(),
             _alive: alive,
         })
     }
@@ -93,7 +97,7 @@ impl Outbound {
         bounds: Bounds,
     ) -> Result<http::Response<Bytes>, CallError> {
         let client = self.client.clone();
-        let turns = self.turns.clone();
+        let turns = self.turns(request.uri());
         let call = async move {
             let _turn = turns.acquire().await;
             exchange(client, request, bounds.max_body).await
@@ -103,6 +107,14 @@ impl Outbound {
             .await
             .map_err(|_| CallError::Failed("the client has ended".into()))?
             .map_err(|_| CallError::Timeout)?
+    }
+
+    /// The hosts are those of the configuration, so their number is bounded.
+    fn turns(&self, uri: &Uri) -> Arc<Semaphore> {
+        let host = uri.authority().map_or("", Authority::as_str).to_owned();
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Semaphore::new(Self::CONCURRENT));
+        turns.entry(host).or_insert_with(new).clone()
     }
 
     /// Starts work that several wait for; it runs to its end whoever gives up.

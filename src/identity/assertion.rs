@@ -165,3 +165,6 @@ fn private_key(pem: &[u8]) -> Result<(Algorithm, EncodingKey, Jwk), String> {
     jwk.common.public_key_use = Some(PublicKeyUse::Signature);
     Ok((algorithm, key, jwk))
 }
+
+#[cfg(test)]
+mod tests;

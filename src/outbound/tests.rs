@@ -183,22 +183,24 @@ fn nobody_there_is_an_error_and_so_are_odd_urls() {
     }
 }
 
+/// A host that does not answer has a bounded share, and the others have theirs.
 #[test]
-fn waiting_for_a_turn_counts() {
-    let server = Server::answering(200, "");
+fn waiting_for_a_turn_counts_and_each_host_has_its_own() {
+    let (busy, idle) = (Server::answering(200, ""), Server::answering(200, ""));
     let outbound = Outbound::start(None).unwrap();
-    let all = u32::try_from(Outbound::CONCURRENT).unwrap();
-    let turns = outbound.turns.clone();
-    let taken = block_on(turns.acquire_many(all)).unwrap();
-    let bounds = Bounds {
-        timeout: Duration::from_millis(50),
-        ..BOUNDS
+    let call = |server: &Server, timeout| {
+        let bounds = Bounds { timeout, ..BOUNDS };
+        block_on(outbound.call(get(&server.url("/")), bounds)).map(drop)
     };
-    let blocked = block_on(outbound.call(get(&server.url("/")), bounds));
-    assert_eq!(blocked.unwrap_err(), CallError::Timeout);
-    assert_eq!(server.count(), 0);
+    let turns = outbound.turns(get(&busy.url("/other")).uri());
+    let all = u32::try_from(Outbound::CONCURRENT).unwrap();
+    let taken = block_on(turns.acquire_many(all)).unwrap();
+    let brief = Duration::from_millis(50);
+    assert_eq!(call(&busy, brief), Err(CallError::Timeout));
+    assert_eq!(busy.count(), 0);
+    assert_eq!(call(&idle, BOUNDS.timeout), Ok(()));
     drop(taken);
-    assert!(block_on(outbound.call(get(&server.url("/")), BOUNDS)).is_ok());
+    assert_eq!(call(&busy, BOUNDS.timeout), Ok(()));
 }
 
 #[test]
