@@ -86,16 +86,7 @@ pub(super) fn clocks(table: &Table<'_>) -> Clocks {
 /// The login, if there is an authentication URL.
 pub(super) fn login(table: &Table<'_>) -> Option<Login> {
     let Some(url) = table.get("authentication_url") else {
-        for node in COMPANIONS.iter().filter_map(|name| table.get(name)) {
-            node.error_key(Wrong::new(
-                format!("`{}` without `authentication_url`", node.name),
-                "name the page where customers log in, or leave this out",
-            ));
-            // The mistake is one; what is inside is of no interest any more.
-            if let Some(inside) = node.is_table().then(|| node.table()).flatten() {
-                inside.entries();
-            }
-        }
+        orphans(table);
         return None;
     };
     let keys = table
@@ -132,6 +123,22 @@ pub(super) fn login(table: &Table<'_>) -> Option<Login> {
             .unwrap_or(Some("".into()))
             .filter(|text| !text.is_empty()),
     })
+}
+
+/// Reports what means nothing without an authentication URL.
+fn orphans(table: &Table<'_>) {
+    let found = COMPANIONS.iter().filter_map(|name| table.get(name));
+    let found: Vec<_> = found.collect();
+    let names: Vec<_> = found
+        .iter()
+        .map(|node| format!("`{}`", node.name))
+        .collect();
+    if let Some(first) = found.first() {
+        first.error_key(Wrong::new(
+            format!("{} without `authentication_url`", names.join(", ")),
+            "name the page where customers log in, or leave this out",
+        ));
+    }
 }
 
 /// Where the browser goes after a return; a fragment is welcome.
@@ -266,11 +273,20 @@ fn resume(table: &Table<'_>) -> Option<Resume> {
 fn challenge(node: Node<'_>, replays: bool) -> Option<ChallengeTemplate> {
     let table = node.table()?;
     let status = table.get("status").map(answer_status);
+    let captures = table.get("capture").map(captures).unwrap_or_default();
+    let captured: Vec<String> = captures
+        .iter()
+        .map(|(name, _)| format!("capture.{name}"))
+        .collect();
+    let fixed = CHALLENGE_NAMES.iter().copied();
+    let names: Vec<&str> = fixed
+        .filter(|name| *name != "capture" || !captured.is_empty())
+        .chain(captured.iter().map(String::as_str))
+        .collect();
     let headers = table
         .get("headers")
-        .and_then(|node| node.header_templates(CHALLENGE_NAMES));
-    let captures = table.get("capture").map(captures).unwrap_or_default();
-    let body = body(&table, CHALLENGE_NAMES);
+        .and_then(|node| node.header_templates(&names));
+    let body = body(&table, &names);
     if let Some(body) = &body {
         if !body.text.contains("login_url") {
             let help = "put {{ login_url }} where the customer can see it";

@@ -1,0 +1,280 @@
+//! Broken configurations: each mistake has its place and its advice.
+//!
+//! A case takes a good configuration, replaces one piece of it, and marks with
+//! `«` where the mistake has to be shown.
+
+use super::*;
+
+/// What to replace, by what, and what the message and the help have to say.
+type Case = (&'static str, &'static str, &'static str, &'static str);
+
+#[rustfmt::skip]
+const ERRORS: &[Case] = &[
+    // ── names and types ───────────────────────────────────────────────────
+    ("public_url", "«pubic_url", "`pubic_url` is not known", "`public_url`"),
+    ("resume = \"replay\"", "«resumee = \"replay\"", "`resumee`", "`resume`"),
+    ("[identity]", "[«identiy]\n[identity]", "`identiy`", "`identity`"),
+    ("format = \"json\"", "format = «\"jsno\"", "no such format", "`json`"),
+    ("level = \"debug\"", "level = «\"verbose\"", "no such level", "known: `debug`"),
+    ("workers = 2", "workers = «\"2\"", "must be a whole number, not a string", ""),
+    ("workers = 2", "workers = «0", "from 1 to 1024", ""),
+    ("http2 = true\n[[", "http2 = «\"yes\"\n[[", "must be true or false", ""),
+    ("malformed = \"release\"", "malformed = \"release\"\n«resume = \"none\"", "`resume` is not known", "belongs to [channel.web]"),
+    ("[admin]\naddress", "[admin]\n«adress", "`adress`", "`address`"),
+    ("[admin]\naddress", "«[admin]\n# address", "`address` is missing", ""),
+    // ── values ────────────────────────────────────────────────────────────
+    ("drain_timeout = \"10s\"", "drain_timeout = «\"10 s\"", "not a duration", "\"500ms\""),
+    ("drain_timeout = \"10s\"", "drain_timeout = «10", "needs a unit", "\"30s\""),
+    ("drain_timeout = \"10s\"", "drain_timeout = «\"2h\"", "at most 1h", ""),
+    ("max_bytes = \"64MiB\"", "max_bytes = «\"64MB\"", "not a size", "\"64KiB\""),
+    ("max_bytes = \"64MiB\"", "max_bytes = «64", "needs a unit", "\"64KiB\""),
+    ("max_body = \"16KiB\"", "max_body = «\"65KiB\"", "at most 64KiB", ""),
+    ("replay_max_body = \"32KiB\"", "replay_max_body = «\"1MiB\"", "at most 64KiB", ""),
+    ("\"https://chat.example.com/\"", "«\"chat.example.com\"", "must begin with http", "https://"),
+    ("\"https://chat.example.com/\"", "«\"https://a:b@chat.example.com\"", "user or password", ""),
+    ("\"https://chat.example.com/\"", "«\"https://chat.example.com/?a\"", "no", ""),
+    ("\"/.gate\"", "«\"gate\"", "not a path", "/.chatgate"),
+    ("\"/.gate\"", "«\"/a/../b\"", "not a path", "/.chatgate"),
+    ("\"127.0.0.1:9090\"", "«\"localhost:9090\"", "not an address and port", "127.0.0.1:8080"),
+    ("\"http://files.internal\"", "«\"http://files.internal/v1\"", "has no path", "scheme, host and port"),
+    ("method = \"DELETE\"", "method = «\"delete\"", "no such method", "`DELETE`"),
+    ("method = [\"POST\", \"PUT\"]", "method = [\"POST\", «\"POTS\"]", "no such method", "`POST`"),
+    ("method = [\"POST\", \"PUT\"]", "method = «[]", "`method` is empty", ""),
+    ("status = 401\nheaders", "status = «204\nheaders", "no body", ""),
+    ("status = 401\nheaders", "status = «20\nheaders", "from 100 to 599", ""),
+    ("\"*.Example.com\"", "«\"*.example.com:80\"", "not a host name", "without port"),
+    ("path = \"/chats/{id}/messages\"", "path = «\"chats\"", "begins with /", ""),
+    ("path = \"/chats/{id}/messages\"", "path = «\"/chats?x\"", "only the path", ""),
+    ("path = \"/chats/{id}/messages\"", "path = «\"/chats/{id\"", "", ""),
+    ("path = \"/admin/{*rest}\"", "path = «\"/.gate/x\"", "chatgate's own", "`endpoints`"),
+    ("json = \"$..authentication_required\"", "json = «\"$..[\"", "", ""),
+    ("{ json = \"$.thread\" }", "{ json = «\"thread\" }", "", ""),
+    ("text = \"Log in: {{ login_url }}", "text = \"Log in: {{ «logn_url }}{{ login_url }}", "", "login_url"),
+    ("'{\"customer\": \"{{ subject }}\"}'", "'{\"customer\"«}'", "not JSON", ""),
+    ("/private/{{ interaction }}", "/private/{{ «outcome }}", "", ""),
+    ("\"https://bot.internal/private/{{ interaction }}\"", "«\"https://{{ interaction }}/private\"", "", ""),
+    ("\"https://bot.internal/private/{{ interaction }}\"", "«\"https://bot{{ interaction }}/private\"", "must not stand in the host", ""),
+    ("\"subject\", \"X-Customer-Mail\"", "«\"subjct\", \"X-Customer-Mail\"", "", "subject"),
+    ("\"metadata.customer\"", "«\"metadata..customer\"", "not the place of a member", ""),
+    ("required_claims = [\"email\"]", "required_claims = [«\"e mail\"]", "name of a claim", ""),
+    ("cookie = \"sid\"\nurl", "cookie = «\"s id\"\nurl", "not a token", ""),
+    ("{ algorithm = \"HS256\", secret = { file = \"keys/site.key\" } },", "{ algorithm = «\"HS265\", secret = { file = \"keys/site.key\" } },", "no such algorithm", "`HS256`"),
+    ("\"X-Customer-Id\" =", "«\"X Customer\" =", "not a header name", ""),
+    ("level = \"verified\"\n", "level = «\"verifed\"\n", "no such level", "`verified`"),
+    ("fallback = \"strong\"", "fallback = «\"strange\"", "no such level", "known"),
+    ("\"verified\", \"strong\"]", "\"verified\", «\"verified\"]", "named twice", ""),
+    ("\"verified\", \"strong\"]", "\"verified\", «\"anonymous\"]", "by itself", ""),
+    ("origins = [\"https://www.example.com\"]", "origins = «[]", "no origin", ""),
+    ("origins = [\"https://www.example.com\"]", "origins = [«\"https://www.example.com/\"]", "ends with", ""),
+    ("origins = [\"https://www.example.com\"]\ncredentials", "origins = [\"*\"]\n«credentials", "any website", ""),
+    // ── files ─────────────────────────────────────────────────────────────
+    ("{ file = \"keys/bot.key\" }", "{ file = «\"keys/bott.key\" }", "cannot read", ""),
+    ("{ file = \"keys/bot.key\" }", "{ file = «\"keys/empty\" }", "is empty", ""),
+    ("{ file = \"keys/bot.key\" }", "{ file = «\"keys/line-end\" }", "line end", ""),
+    ("{ file = \"keys/bot.key\" }", "{ file = «\"keys\" }", "cannot read", ""),
+    ("{ file = \"keys/bot.key\" }", "{ env = «\"CHATGATE_IS_NOT_SET\" }", "not set", ""),
+    ("{ file = \"keys/bot.key\" }", "{ file = \"keys/bot.key\", «env = \"HOME\" }", "exclude each other", ""),
+    ("{ file = \"keys/bot.key\" }", "«{ }", "one of `file`, `env` is missing", ""),
+    ("{ file = \"keys/bot.key\" }", "«\"keys/bot.key\"", "name of a file", "file ="),
+    ("{ file = \"keys/bot.key\" }", "«7", "must name a secret", "file ="),
+    ("{ file = \"keys/old.key\" }", "«{ file = \"keys/site.key\" }", "", "chatgate keygen"),
+    ("pem = { file = \"keys/site.pem\" } },\n", "pem = «{ file = \"keys/garbage.pem\" } },\n", "", ""),
+    ("pem = { file = \"keys/site.pem\" } },\n", "pem = «{ file = \"keys/assertion.pem\" } },\n", "", ""),
+    ("key = { file = \"keys/assertion.pem\" }", "key = «{ file = \"keys/site.pem\" }", "", ""),
+    ("jwks_file = \"keys/site.jwks\"", "jwks_file = «\"keys/site.pem\"", "", ""),
+    ("certificate = \"tls/chain.pem\"", "certificate = «\"keys/garbage.pem\"", "PEM", ""),
+    ("certificate = \"tls/chain.pem\", key = \"tls/key.pem\"", "certificate = \"tls/chain.pem\", key = «\"tls/chain.pem\"", "private key", ""),
+    ("certificate = \"tls/chain.pem\", key = \"tls/key.pem\"", "certificate = \"tls/chain.pem\", key = «\"other/key.pem\"", "does not belong", ""),
+    ("ca = \"tls/chain.pem\"", "ca = «\"keys/site.key\"", "no PEM certificate", ""),
+    // ── contradictions ────────────────────────────────────────────────────
+    ("address = \"[::1]:8080\"", "address = \"[::1]:8080\"\n«http2 = true", "over TLS only", ""),
+    ("\"[::1]:8080\"", "\"127.0.0.1:8443\"", "same address", ""),
+    ("\"127.0.0.1:9090\"", "«\"[::1]:8080\"", "customers come in", ""),
+    ("url = \"http://files.internal\"", "url = \"http://files.internal\"\n«verify = true", "with https only", ""),
+    ("upstream = \"files\"\nread", "upstream = «\"file\"\nread", "no such upstream", "`files`"),
+    ("[channel.app]\nupstream = \"files\"", "«[channel.app]", "`upstream` is missing", ""),
+    ("interaction = { path = \"id\" }\nenf", "interaction = «{ path = \"idd\" }\nenf", "has no {idd}", "`id`"),
+    ("interaction = { path = \"id\" }\nenf", "interaction = { «answer_json = \"$.id\" }\nenf", "no answer yet", ""),
+    ("from = [{ header = \"Authorization\"", "from = [{ «answer_header = \"A\" }, { header = \"Authorization\"", "no answer yet", ""),
+    ("[[channel.web.route]]\nkind = \"end\"\npath = \"/chats/{id}\"\nmethod = \"DELETE\"\ninteraction = { path = \"id\" }", "«[[channel.web.route]]\nkind = \"end\"\npath = \"/chats/{id}\"", "needs `interaction`", "$.sender"),
+    ("interaction = { answer_json = \"$.id\" }", "", "needs `interaction`", ""),
+    ("kind = \"deny\"", "kind = \"deny\"\n«interaction = { path = \"rest\" }", "has no interaction", ""),
+    ("kind = \"deny\"", "kind = \"deny\"\n«enforcement = \"off\"", "lets nobody pass", ""),
+    ("interaction = { query = \"id\" } }]", "interaction = { query = \"id\" }, enforcement = «\"required\" }]", "no [[identity]]", "off"),
+    ("{ query = \"id\" } }]", "«{ json = \"$.id\" }, method = \"GET\" }]", "no body to look into", ""),
+    ("[channel.web.owner]\nselector = [{ header = \"Authorization\", scheme = \"Bearer\" }, { cookie = \"sid\" }]\n", "", "without an [owner]", "`owner`"),
+    ("selector = [{ header = \"Authorization\", scheme = \"Bearer\" }, { cookie = \"sid\" }]", "selector = { cookie = \"sid\" }\n«claim = \"sub\"", "exclude each other", ""),
+    ("notify = { url", "«notifi = { url", "`notifi`", "`notify`"),
+    ("resume = \"replay\"\nreplay_max", "resume = \"none\"\n«replay_max", "goes with resume", ""),
+    ("authentication_security_key = { file = \"keys/web.key\" }\ninter", "inter", "`authentication_security_key` is missing", ""),
+    ("authentication_url = \"https://www.example.com/login\"\nauthentication_security_key", "«authentication_security_key", "without `authentication_url`", ""),
+    ("challenge = { html = \"<a href=\\\"{{ login_url }}\\\">log in</a>\" }\n", "", "`challenge` is missing", ""),
+    ("content_type = \"text/plain\"", "content_type = \"text/plain\"\n«json = \"{}\"", "exclude each other", ""),
+    ("\"https://www.example.com/login?theme=chat\"", "«\"https://www.example.com/login?t=1\"", "added by chatgate", ""),
+    ("token = \"t\"\n", "token = \"\"\n", "needs `token` or `callback`", ""),
+    ("signature = \"sig\"", "signature = \"\"", "cannot be left out", ""),
+    ("signature = \"sig\"", "signature = \"t\"", "same name", ""),
+    ("signature = \"sig\"", "signature = \"level\"", "usual name of another", ""),
+    ("route = [{ kind = \"message\", path = \"/app\", interaction = { query = \"id\" } }]", "route = [{ kind = \"pass\", path = \"/app\" }]", "answers are judged on", ""),
+    ("flag = [{ header = { name = \"X-Private\" } }]", "flag = [«{ observe = true }]", "needs a condition", ""),
+    ("flag = [{ header = { name = \"X-Private\" } }]", "flag = [{ status = 401, «equals = 1 }]", "there is no `json`", ""),
+    ("flag = [{ header = { name = \"X-Private\" } }]", "flag = [{ status = 401, «strip = true }]", "nothing to strip", ""),
+    ("absolute_timeout = \"12h\"", "absolute_timeout = \"1h\"", "can never run out", ""),
+    ("\"X-Customer-Id\" =", "«\"Content_Length\" =", "must not be managed", "X-Customer-Id"),
+    ("\"X-Customer-Id\" =", "«\"Host\" =", "must not be managed", ""),
+    ("\"X-Customer-Id\" =", "«\"connection\" =", "must not be managed", ""),
+    ("\"X-Customer-Mail\"", "«\"x_customer.id\"", "take these two headers for one", ""),
+    ("{ header = \"X-Assertion\"", "{ «header = \"X-Customer_Id\"", "take these two headers for one", ""),
+    ("{ \"metadata.customer\" = \"subject\" }", "{ \"metadata.customer\" = \"subject\", «\"metadata.customer.id\" = \"subject\" }", "inside the other", ""),
+    ("path = \"/admin/{*rest}\"", "path = \"/chats/{other}\"\nmethod = \"DELETE\"", "two routes match", "host, path or method"),
+    ("algorithms = [\"RS256\", \"PS256\"], jwks_url = ", "algorithms = [\"HS256\"], jwks_url = «", "is public", ""),
+    ("{ algorithm = \"HS256\", secret = { file = \"keys/site.key\" } },", "{ algorithm = \"ES256\", «secret = { file = \"keys/site.key\" } },", "needs `pem`", ""),
+    ("name = \"widget\"\n", "name = \"site\"\n", "two verifiers", ""),
+    ("leeway = \"10s\"", "«cookie = \"x\"", "`cookie` is not known", ""),
+    ("[channel.app]", "[channel.«App]", "not a name", "a-z"),
+];
+
+#[rustfmt::skip]
+const WARNINGS: &[Case] = &[
+    ("{ file = \"keys/bot.key\" }", "«\"0123456789abcdef0123456789abcdef\"", "written into", "file ="),
+    ("ca = \"tls/chain.pem\"", "verify = «false", "pretend", "`ca`"),
+    ("owner = { cookie = \"own\" }\n", "", "taken for its owner", "`owner`"),
+    ("{ cookie = \"own\" }", "{ cookie = «\"own-insecure\" }", "without it too", "own"),
+    ("\"https://www.example.com/login\"\n", "«\"http://www.example.com/login\"\n", "plain http", "https"),
+    ("\"https://www.example.com/session\"", "«\"http://www.example.com/session\"", "plain http", "https"),
+    ("url = \"https://files.internal/in\"", "url = «\"http://files.internal/in\"", "read on the way", "https"),
+    ("interaction_timeout = \"1h\"\n", "", "never expire", "authentication_token_ttl"),
+    ("interaction_timeout = \"2h\"", "interaction_timeout = \"5m\"", "before its login URL", ""),
+    ("text = \"Log in: {{ login_url }} ", "text = \"Log in {{ level }} ", "where to log in", "login_url"),
+    ("resume = \"replay\"\nreplay_max_body = \"32KiB\"", "", "`continue_url`", "replay"),
+    ("\"X-Session\" = \"{{ interaction }}\"", "\"X-Api-Key\" = «\"0123\"", "written into", ""),
+    ("flag = [{ header = { name = \"X-Private\" } }]", "", "never asked to log in", ""),
+];
+
+/// Replaces, and returns the place of the mark.
+fn broken(case: &Case) -> (String, Option<(usize, usize)>) {
+    let (find, replace, ..) = case;
+    assert!(
+        GOOD.contains(find),
+        "{find} is not in the good configuration"
+    );
+    let mut text = GOOD.replacen(find, replace, 1);
+    let mark = text.find('«').map(|at| {
+        text.remove(at);
+        let before = &text[..at];
+        let line = before.matches('\n').count() + 1;
+        (
+            line,
+            before.rsplit('\n').next().unwrap().chars().count() + 1,
+        )
+    });
+    (text, mark)
+}
+
+fn said(case: &Case, mark: Option<(usize, usize)>, mistakes: &[Diagnostic]) -> bool {
+    let (_, _, message, help) = case;
+    mistakes.iter().any(|mistake| {
+        let place = mistake
+            .place
+            .as_ref()
+            .map(|place| (place.line, place.column));
+        let told = format!(
+            "{} {}",
+            mistake.message,
+            mistake.help.as_deref().unwrap_or_default()
+        );
+        mistake.message.contains(message)
+            && told.contains(help)
+            && mark.is_none_or(|mark| place == Some(mark))
+    })
+}
+
+#[test]
+fn every_mistake_has_its_place_and_advice() {
+    let dir = keys();
+    let path = dir.path().join("chatgate.toml");
+    let mut wrong = String::new();
+    for case in ERRORS {
+        let (text, mark) = broken(case);
+        let errors = match parse(text, &path) {
+            Ok(_) => Vec::new(),
+            Err(mistakes) => mistakes.into_iter().filter(Diagnostic::is_error).collect(),
+        };
+        // One mistake makes one error, or two where it has two sides.
+        if !said(case, mark, &errors) || errors.len() > 2 {
+            wrong += &format!("{case:?} at {mark:?}:\n{}\n", check::shown(&errors));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn what_is_doubtful_is_a_warning() {
+    let dir = keys();
+    let path = dir.path().join("chatgate.toml");
+    for case in WARNINGS {
+        let (text, mark) = broken(case);
+        let (_, warnings) =
+            parse(&*text, &path).unwrap_or_else(|m| panic!("{case:?}\n{}", check::shown(&m)));
+        assert!(
+            said(case, mark, &warnings),
+            "{case:?} at {mark:?}:\n{}",
+            check::shown(&warnings)
+        );
+        assert_eq!(warnings.len(), 1, "{case:?}\n{}", check::shown(&warnings));
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_and_in_order() {
+    let dir = keys();
+    let text = GOOD
+        .replace("workers = 2", "wrokers = 2")
+        .replace("format = \"json\"", "format = 1")
+        .replace("upstream = \"bot\"", "upstream = \"bto\"")
+        .replace("encoding = \"base64\"", "encoding = \"base46\"")
+        .replace("kind = \"end\"", "kind = \"edn\"");
+    let mistakes = parse(text, &dir.path().join("x.toml")).unwrap_err();
+    assert_eq!(mistakes.len(), 5, "{}", check::shown(&mistakes));
+    let lines: Vec<_> = mistakes
+        .iter()
+        .map(|m| m.place.as_ref().unwrap().line)
+        .collect();
+    assert!(lines.is_sorted());
+}
+
+#[test]
+fn both_places_of_a_tie_are_shown() {
+    let dir = keys();
+    let route = "[[channel.app.route]]\nkind = \"pass\"\npath = \"/x/{a}\"\n";
+    let text = GOOD
+        .replace("route = [{", "other = [{")
+        .split("other = ")
+        .next()
+        .unwrap()
+        .to_owned();
+    let text = format!("{text}{route}{}", route.replace("{a}", "{b}"))
+        .replace("flag = [{ header = { name = \"X-Private\" } }]\n", "");
+    let mistakes = parse(text, &dir.path().join("x.toml")).unwrap_err();
+    let tie = mistakes
+        .iter()
+        .find(|m| m.message.contains("two routes"))
+        .unwrap();
+    let (other, _) = tie.related.as_ref().unwrap();
+    assert_eq!(tie.place.as_ref().unwrap().line, other.line + 3);
+}
+
+#[test]
+fn broken_syntax_is_told_with_every_place() {
+    let text = "[server]\npublic_url = http://x\n[[listener]\naddress = \"a\n";
+    let mistakes = parse(text, Path::new("x.toml")).unwrap_err();
+    let lines: Vec<_> = mistakes
+        .iter()
+        .map(|m| m.place.as_ref().unwrap().line)
+        .collect();
+    assert!(
+        [2, 3].iter().all(|line| lines.contains(line)),
+        "{}",
+        check::shown(&mistakes)
+    );
+}
