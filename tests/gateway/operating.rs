@@ -1,0 +1,68 @@
+//! The life of the process: reload, drain, health.
+
+use std::time::Duration;
+
+use crate::setup::{self, CANARY, OWNER, channel};
+use crate::support::{Origin, Process, Reply, Request, Wire, eventually};
+
+#[test]
+fn a_reload_takes_effect_and_loses_nobody() {
+    let origin = setup::bot();
+    let tables = channel(&origin, "", OWNER);
+    let process = Process::start(&tables);
+    let mut browser = process.at.browser();
+    let before = setup::statement(&mut browser, "c1");
+    assert!(setup::is_challenge(&before));
+
+    // The deny route becomes a pass route; the chat goes on.
+    process.rewrite(&tables.replace("kind = \"deny\"", "kind = \"pass\""));
+    process.signal("HUP");
+    eventually("the new route counts", || (browser.get("/deny").status == 200).then_some(()));
+    let metrics = process.at.metrics();
+    assert!(metrics.sum("chatgate_reloads_total", &[("result", "done")]) >= 1.0);
+    assert!(metrics.sum("chatgate_interactions", &[]) >= 1.0, "the interaction is still there");
+}
+
+#[test]
+fn a_broken_configuration_changes_nothing() {
+    let origin = setup::bot();
+    let tables = channel(&origin, "", OWNER);
+    let process = Process::start(&tables);
+    process.rewrite(&tables.replace("kind = \"deny\"", "kind = \"dney\""));
+    process.signal("HUP");
+    eventually("the reload is refused", || {
+        let refused = process.at.metrics().sum("chatgate_reloads_total", &[("result", "refused")]);
+        (refused >= 1.0).then_some(())
+    });
+    assert!(process.log().contains("dney"), "the mistake is in the log");
+    assert_eq!(process.at.browser().get("/deny").status, 403);
+    assert!(!setup::statement(&mut process.at.browser(), "c1").contains(CANARY));
+}
+
+#[test]
+fn a_request_under_way_ends_before_the_process_does() {
+    let origin = Origin::start(|seen| match &*seen.target {
+        "/plain/slow" => Reply::new(200, "at last").pause(Duration::from_millis(600)),
+        _ => Reply::new(200, "ok"),
+    });
+    let mut process = Process::start(&channel(&origin, "", OWNER));
+    assert_eq!(Wire::connect(process.at.admin).exchange(&Request::get("/readyz")).status, 200);
+    let mut wire = process.at.wire();
+    wire.send(Request::get("/plain/slow").bytes("HTTP/1.1", "localhost"));
+    eventually("the backend works", || (origin.count() == 1).then_some(()));
+    process.signal("TERM");
+    let answer = wire.answer("GET");
+    assert_eq!((answer.status, answer.text()), (200, "at last".into()));
+    let status = eventually("the process ends", || process.ended());
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+fn the_private_listener_is_private() {
+    let origin = setup::bot();
+    let process = Process::start(&channel(&origin, "", OWNER));
+    for path in ["/livez", "/readyz", "/metrics"] {
+        assert_eq!(Wire::connect(process.at.admin).exchange(&Request::get(path)).status, 200, "{path}");
+        assert_eq!(process.at.browser().get(path).status, 404, "{path} on the public listener");
+    }
+}

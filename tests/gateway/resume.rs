@@ -1,0 +1,160 @@
+//! After the login: outcomes, the browser's way back, replay, notice.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::setup::{self, CANARY, OWNER, channel, continue_url, login_url, statement};
+use crate::support::login::KEY;
+use crate::support::{Gateway, Origin, Reply, Request, eventually};
+
+#[test]
+fn the_original_request_is_answered_after_the_login() {
+    let (gateway, origin) = setup::usual();
+    let mut browser = gateway.browser();
+    let ask = Request::post("/chat/c1/statement?lang=de", &json!({"text": "my statement", "n": 1.50}));
+    let challenge = browser.send(ask);
+    let (login, waiting) = (login_url(&challenge), continue_url(&challenge));
+    assert_eq!(gateway.site.log_in(&login, "alice").status, 200);
+
+    let answer = browser.get(&waiting);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(answer.contains(CANARY));
+    assert!(!answer.contains("authentication_required"), "the flag is taken off");
+    let replayed = origin.last();
+    assert_eq!((&*replayed.method, &*replayed.target), ("POST", "/chat/c1/statement?lang=de"));
+    assert_eq!(replayed.header("x-customer-id"), Some("alice"));
+    assert_eq!(replayed.json()["metadata"]["customer"], "alice");
+    assert!(replayed.contains("1.50"), "the body is the customer's own");
+
+    // Only for the owner, and only until something newer comes.
+    assert_eq!(gateway.browser().get(&waiting).status, 404);
+    assert_eq!(browser.get(&waiting).status, 200);
+}
+
+#[test]
+fn failure_and_cancel_reach_the_one_who_waits() {
+    let (gateway, _origin) = setup::usual();
+    for (outcome, code) in [("failure", "login-failed"), ("cancel", "login-cancelled")] {
+        let mut browser = gateway.browser();
+        let challenge = statement(&mut browser, outcome);
+        let login = login_url(&challenge);
+        let members = json!({
+            "token": crate::support::browser::parameter(&login, "token").unwrap(),
+            "channel": "web",
+            "outcome": outcome,
+        });
+        let told = gateway.site.post(&gateway.site.callback(&login), &members);
+        assert_eq!(told.json()["result"], code);
+        let waiting = browser.get(&continue_url(&challenge));
+        assert_eq!((waiting.status, &*waiting.code()), (410, code));
+        // Single use in any case; the customer may ask again.
+        assert_eq!(gateway.site.log_in(&login, "alice").status, 401);
+        assert!(setup::is_challenge(&statement(&mut browser, outcome)));
+    }
+}
+
+#[test]
+fn a_browsers_return_leaves_the_address_bar() {
+    let (gateway, _origin) = setup::usual();
+    let mut browser = gateway.browser();
+    let login = login_url(&statement(&mut browser, "c1"));
+    let returned = gateway.site.jwt(&gateway.site.claims(&login, "alice"));
+    let path = format!("/.chatgate/return/web?return={returned}");
+
+    let answer = browser.get(&path);
+    assert_eq!(answer.status, 303);
+    let place = answer.header("location").unwrap().to_owned();
+    assert_eq!(place, "/.chatgate/done/login-succeeded");
+    assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let page = browser.get(&place);
+    assert!(page.status == 200 && page.contains("You are logged in"));
+    assert!(page.header("content-security-policy").unwrap().contains("default-src 'none'"));
+    assert!(statement(&mut browser, "c1").contains(CANARY));
+
+    let again = browser.get(&path);
+    assert_eq!(again.header("location"), Some("/.chatgate/done/token-used"));
+    assert_eq!(browser.get("/.chatgate/done/<script>").status, 400);
+    assert_eq!(browser.get("/.chatgate/done/anything").status, 404);
+}
+
+#[test]
+fn the_place_to_return_to_is_configured() {
+    let origin = setup::bot();
+    let settings = "return_to = \"https://www.example.com/chat\"";
+    let gateway = Gateway::start(&channel(&origin, settings, OWNER));
+    let mut browser = gateway.browser();
+    let login = login_url(&statement(&mut browser, "c1"));
+    let returned = gateway.site.jwt(&gateway.site.claims(&login, "alice"));
+    let answer = browser.get(&format!("/.chatgate/return/web?return={returned}"));
+    assert_eq!((answer.status, answer.header("location")), (303, Some("https://www.example.com/chat")));
+}
+
+#[test]
+fn the_backend_is_told_and_told_again_when_it_stumbles() {
+    let tries = Arc::new(AtomicUsize::new(0));
+    let counted = tries.clone();
+    let origin = Origin::start(move |seen| match &*seen.target {
+        "/authenticated" if counted.fetch_add(1, Ordering::SeqCst) == 0 => Reply::new(503, ""),
+        "/authenticated" => Reply::new(204, ""),
+        _ => setup::answer(seen),
+    });
+    let upstream = origin.upstream("bot");
+    let url = upstream.split('"').nth(1).unwrap();
+    let tables = format!(
+        r#"{OWNER}
+[channel.web.notify]
+method = "POST"
+url = "{url}/authenticated"
+json = '{{"sender": "{{{{ interaction }}}}", "customer": "{{{{ subject }}}}", "outcome": "{{{{ outcome }}}}"}}'
+sign = {{ kind = "webhook", key = "{KEY}" }}
+"#
+    );
+    let gateway = Gateway::start(&channel(&origin, "resume = \"notify\"", &tables));
+    let mut browser = gateway.browser();
+    let login = login_url(&statement(&mut browser, "c1"));
+    assert_eq!(gateway.site.log_in(&login, "alice").status, 200);
+    eventually("the backend is told", || (tries.load(Ordering::SeqCst) == 2).then_some(()));
+    let told = origin.seen_at("/authenticated");
+    assert_eq!(told[1].json(), json!({"sender": "c1", "customer": "alice", "outcome": "success"}));
+    assert_eq!(told[0].header("webhook-id"), told[1].header("webhook-id"), "one id for all attempts");
+    assert!(told[1].header("webhook-signature").unwrap().starts_with("v1,"));
+}
+
+#[test]
+fn a_replay_that_fails_says_so() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    // Flagged the first time; broken the second.
+    let origin = Origin::start(move |seen| match counted.fetch_add(1, Ordering::SeqCst) {
+        0 => setup::answer(seen),
+        _ => Reply::raw(b"not HTTP at all\r\n\r\n".to_vec()),
+    });
+    let gateway = Gateway::start(&channel(&origin, "resume = \"replay\"", OWNER));
+    let mut browser = gateway.browser();
+    let challenge = statement(&mut browser, "c1");
+    assert_eq!(gateway.site.log_in(&login_url(&challenge), "alice").status, 200);
+    let waiting = browser.get(&continue_url(&challenge));
+    assert_eq!((waiting.status, &*waiting.code()), (410, "upstream-unavailable"));
+}
+
+#[test]
+fn a_login_url_lives_as_long_as_configured() {
+    let (gateway, _origin) = setup::usual();
+    let mut browser = gateway.browser();
+    let challenge = statement(&mut browser, "c1");
+    gateway.clock.advance(Duration::from_secs(10 * 60));
+    let late = gateway.site.log_in(&login_url(&challenge), "alice");
+    assert_eq!((late.status, &*late.code()), (401, "token-expired"));
+    assert!(!statement(&mut browser, "c1").contains(CANARY));
+
+    // A newer login URL revokes the older.
+    let older = login_url(&statement(&mut browser, "c1"));
+    let newer = login_url(&statement(&mut browser, "c1"));
+    let revoked = gateway.site.log_in(&older, "alice");
+    assert_eq!((revoked.status, &*revoked.code()), (401, "token-revoked"));
+    assert_eq!(gateway.site.log_in(&newer, "alice").status, 200);
+}
