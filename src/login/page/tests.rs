@@ -66,6 +66,16 @@ fn values_arrive_as_they_were() {
     assert!(holds(&query));
 }
 
+/// Computed elsewhere; a signature over the bare query is one for something else.
+#[test]
+fn the_signature_is_the_documented_one() {
+    let query = format!("lang=en&token={}&level=verified", token().expose());
+    let signature = "bed55192484778ecc85b966e4e9b1c4618453571cfce236022f60b15f9644b30";
+    assert!(holds(&format!("{query}&signature={signature}")));
+    let bare = hex::encode(keys().sign(query.as_bytes()));
+    assert!(!holds(&format!("{query}&signature={bare}")));
+}
+
 #[test]
 fn an_own_query_is_kept_and_signed() {
     let token = token();

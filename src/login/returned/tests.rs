@@ -247,6 +247,8 @@ fn what_is_no_object_is_refused() {
     );
     let long = with(posted(), "claims", json!({"a": "x".repeat(MAX_LEN)}));
     assert_eq!(post(&long).unwrap_err(), Reason::ReturnMalformed);
+    let long = with(carried(), "claims", json!({"a": "x".repeat(MAX_LEN)}));
+    assert_eq!(browse(&long).unwrap_err(), Reason::ReturnMalformed);
 }
 
 #[test]
@@ -415,6 +417,14 @@ fn an_algorithm_is_the_keys_and_never_the_tokens() {
         let got = browse_with(std::slice::from_ref(&pinned), &forged);
         assert_eq!(got.unwrap_err(), Reason::ReturnSignature, "{forged}");
     }
+    // Signed as the key is pinned, but under another name.
+    let message = format!("{}.{}", encode(r#"{"alg":"EdDSA"}"#), encode(&payload));
+    let signature = crypto::sign(message.as_bytes(), &private, Algorithm::ES256).unwrap();
+    let got = browse_with(
+        std::slice::from_ref(&pinned),
+        &format!("{message}.{signature}"),
+    );
+    assert_eq!(got.unwrap_err(), Reason::ReturnSignature);
     // The same key pinned to another algorithm.
     let pinned = PinnedKey {
         algorithm: Algorithm::ES384,
