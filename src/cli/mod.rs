@@ -35,6 +35,8 @@ enum Command {
     Keygen(keygen::Args),
     /// Make a valid return of a login page, for trying things out.
     Sign(sign::Args),
+    /// Play with a gateway, a sample bot and a sample website.
+    Demo(demo::Args),
 }
 
 /// Runs the command that the process was called with.
@@ -45,6 +47,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Keygen(args) => exit(keygen::run(&args)),
         Command::Sign(args) => exit(sign::run(&args)),
+        Command::Demo(args) => exit(demo::run(&args)),
     }
 }
 

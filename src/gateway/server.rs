@@ -106,7 +106,8 @@ pub fn serve(options: Options) -> Result<(), String> {
     });
     let phase = Arc::new(Phase::default());
 
-    let mut server = Server::new_with_opt_and_conf(None, server_conf(workers, drain));
+    let mut server =
+        Server::new_with_opt_and_conf(None, server_conf(workers, drain, stop.is_some()));
     server.bootstrap();
     let proxy = Proxy {
         state: state.clone(),
@@ -151,12 +152,15 @@ pub fn serve(options: Options) -> Result<(), String> {
     Ok(())
 }
 
-fn server_conf(workers: Option<usize>, drain: Duration) -> ServerConf {
+fn server_conf(workers: Option<usize>, drain: Duration, embedded: bool) -> ServerConf {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     ServerConf {
         threads: workers.unwrap_or(cores),
         // A request stays on its thread: fewer wake-ups, measured in benches/README.md.
-        work_stealing: false,
+        // Not inside another program: there pingora keeps a worker's runtime under a
+        // thread id that is used again, and a second gateway would spawn its accept
+        // loop onto the runtime of one that has ended.
+        work_stealing: embedded,
         // The longest drain; `Keeper` ends the process as soon as nothing is under way.
         grace_period_seconds: Some(drain.as_secs()),
         graceful_shutdown_timeout_seconds: Some(1),

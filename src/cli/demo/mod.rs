@@ -11,87 +11,179 @@ mod recent;
 mod server;
 mod website;
 
-use std::io;
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 
 use bot::Bot;
 use website::{Setting, Website};
 
+use super::check::shown;
+use crate::config::{self, Config};
+use crate::gateway::{self, Options};
 use crate::login::SecurityKeys;
+use crate::telemetry;
 use crate::time::Clock;
 
 /// The channel of `conf/demo/chatgate.toml`.
 const CHANNEL: &str = "web";
 
-/// What can be chosen.
+/// What can be chosen. Durations are written as in the configuration.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
     /// Where to listen; loopback only, since everybody knows the passwords.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
-    /// How many seconds a login counts.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    pub authentication_timeout: u64,
-    /// How many seconds a login link works.
-    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
-    pub token_ttl: u64,
+    /// How long a login counts.
+    #[arg(long, value_name = "DURATION", default_value = "60s")]
+    pub authentication_timeout: String,
+    /// How long a login link works.
+    #[arg(long, value_name = "DURATION", default_value = "2m")]
+    pub token_ttl: String,
     /// How much is logged: error, warn, info, debug, trace.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log: String,
 }
 
-/// Starts bot and website, each on a thread of its own and a free port, and
-/// hands out the gateway's configuration in front of them.
+/// Starts everything, says where it is, and serves until it is told to end.
 ///
 /// # Errors
-/// When a socket cannot be had, or `listen` is not a loopback address.
-pub fn start(args: &Args, clock: &Clock) -> io::Result<String> {
-    if !args.listen.ip().is_loopback() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "the demo listens on loopback only: everybody knows its passwords",
-        ));
-    }
-    let public_url = format!("http://{}", args.listen);
-    let key = SecurityKeys::generate();
-    let keys = SecurityKeys::parse([key.as_str()]).map_err(io::Error::other)?;
-    let authentication_timeout = Duration::from_secs(args.authentication_timeout);
+/// As [`start`] and [`gateway::serve`].
+pub fn run(args: &Args) -> Result<(), String> {
+    let clock = Clock::system();
+    let config = start(args, &clock)?;
+    telemetry::init(config.log.json, config.log.level);
+    println!("{}", welcome(args));
+    gateway::serve(Options {
+        config,
+        source: None,
+        clock,
+        stop: None,
+    })
+}
 
-    let (listener, bot) = server::listen()?;
-    server::serve(listener, Bot::new(clock.clone(), authentication_timeout))?;
-
-    let (listener, website) = server::listen()?;
-    let setting = Setting {
-        return_url: format!("{public_url}/.chatgate/return/{CHANNEL}"),
-        public_url: public_url.clone(),
-        channel: CHANNEL.to_owned(),
-        keys,
+/// What a newcomer needs to know.
+fn welcome(args: &Args) -> String {
+    let Args {
+        listen,
         authentication_timeout,
-        token_ttl: Duration::from_secs(args.token_ttl),
-    };
-    let site = Website::new(setting, clock.clone()).map_err(io::Error::other)?;
-    server::serve(listener, site)?;
+        token_ttl,
+        ..
+    } = args;
+    format!(
+        "
+  chatgate demo
 
-    Ok(fill(&[
-        ("public_url", &public_url),
-        ("listen", &args.listen.to_string()),
-        ("bot", &format!("http://{bot}")),
-        ("website", &format!("http://{website}")),
-        ("key", &key),
+  Open           http://{listen}/
+  Log in as      alice, with the password wonderland
+  Clocks         a login counts for {authentication_timeout}, a login link works for {token_ttl}
+  Or with curl   curl -b jar -c jar http://{listen}/webhooks/rest/webhook \\
+                   -H 'Content-Type: application/json' -d '{{\"sender\":\"me\",\"message\":\"statement\"}}'
+
+  Ctrl-C ends it.
+"
+    )
+}
+
+/// Starts bot and website, each on a thread of its own and a free port, and
+/// hands out the configuration of the gateway in front of them.
+///
+/// # Errors
+/// In words for whoever typed the command: a socket cannot be had, `listen` is
+/// not a loopback address, a duration or log level cannot be read.
+pub fn start(args: &Args, clock: &Clock) -> Result<Config, String> {
+    if !args.listen.ip().is_loopback() {
+        return Err("the demo listens on loopback only: everybody knows its passwords".into());
+    }
+    // Found out here, it can be said in words.
+    TcpListener::bind(args.listen).map_err(|error| {
+        let listen = args.listen;
+        format!("cannot listen on {listen}: {error}; choose another place with --listen")
+    })?;
+    let no_socket = |error| format!("no free port on loopback: {error}");
+    let (bot_socket, bot) = server::listen().map_err(no_socket)?;
+    let (site_socket, site) = server::listen().map_err(no_socket)?;
+
+    let text = fill(&[
+        ("public_url", format!("http://{}", args.listen)),
+        ("listen", args.listen.to_string()),
+        ("bot", format!("http://{bot}")),
+        ("website", format!("http://{site}")),
+        ("key", SecurityKeys::generate()),
         (
             "authentication_timeout",
-            &format!("{}s", args.authentication_timeout),
+            args.authentication_timeout.clone(),
         ),
-        ("token_ttl", &format!("{}s", args.token_ttl)),
-        ("log_level", &args.log),
-    ]))
+        ("token_ttl", args.token_ttl.clone()),
+        ("log_level", args.log.clone()),
+    ]);
+    // The one warning is of the key in the text; this text is in no file.
+    let (config, _) = config::parse(text, Path::new("conf/demo/chatgate.toml"))
+        .map_err(|mistakes| shown(&mistakes))?;
+
+    let setting = Setting::of(&config, CHANNEL).ok_or("the channel has no login and clocks")?;
+    let bot = Bot::new(clock.clone(), setting.authentication_timeout);
+    let site = Website::new(setting, clock.clone()).map_err(|error| error.to_string())?;
+    let no_thread = |error| format!("cannot start: {error}");
+    server::serve(bot_socket, bot).map_err(no_thread)?;
+    server::serve(site_socket, site).map_err(no_thread)?;
+    Ok(config)
 }
 
 /// `conf/demo/chatgate.toml` with its words filled in.
-fn fill(words: &[(&str, &str)]) -> String {
+fn fill(words: &[(&str, String)]) -> String {
     let template = include_str!("../../../conf/demo/chatgate.toml").to_owned();
     words.iter().fold(template, |text, (name, value)| {
         text.replace(&format!("@{name}@"), value)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Severity;
+
+    fn args(listen: &str) -> Args {
+        Args {
+            listen: listen.parse().unwrap(),
+            authentication_timeout: "60s".into(),
+            token_ttl: "2m".into(),
+            log: "info".into(),
+        }
+    }
+
+    #[test]
+    fn the_configuration_has_no_mistake_and_one_warning() {
+        let words = [
+            ("public_url", "http://127.0.0.1:8080".to_owned()),
+            ("listen", "127.0.0.1:8080".to_owned()),
+            ("bot", "http://127.0.0.1:5005".to_owned()),
+            ("website", "http://127.0.0.1:8081".to_owned()),
+            ("key", SecurityKeys::generate()),
+            ("authentication_timeout", "60s".to_owned()),
+            ("token_ttl", "2m".to_owned()),
+            ("log_level", "info".to_owned()),
+        ];
+        let text = fill(&words);
+        let (_, warnings) = config::parse(text, Path::new("demo.toml"))
+            .map_err(|mistakes| shown(&mistakes))
+            .unwrap();
+        assert!(warnings.iter().all(|w| w.severity == Severity::Warning));
+        assert_eq!(warnings.len(), 1, "{}", shown(&warnings));
+    }
+
+    #[test]
+    fn what_cannot_be_started_is_told_in_words() {
+        let clock = Clock::system();
+        let open = start(&args("0.0.0.0:0"), &clock).unwrap_err();
+        assert!(open.contains("loopback"));
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = taken.local_addr().unwrap().to_string();
+        assert!(
+            start(&args(&taken), &clock).is_err(),
+            "the socket is closed"
+        );
+        let mut odd = args("127.0.0.1:0");
+        odd.token_ttl = "two minutes".into();
+        assert!(start(&odd, &clock).unwrap_err().contains("two minutes"));
+    }
 }

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::recent::Recent;
 use super::server::{self, Page, Site};
+use crate::config::Config;
 use crate::login::{Outcome, SecurityKeys, page};
 use crate::message::header::cookies;
 use crate::message::target::pairs;
@@ -63,6 +64,22 @@ pub struct Setting {
     pub authentication_timeout: Duration,
     /// How long a login URL lives; shown.
     pub token_ttl: Duration,
+}
+
+impl Setting {
+    /// What the configuration says of a channel; `None` unless it has a login and both clocks.
+    pub fn of(config: &Config, channel: &str) -> Option<Self> {
+        let endpoints = format!("{}{}", config.public_url, config.endpoints);
+        let known = config.channel(channel)?;
+        Some(Self {
+            public_url: config.public_url.to_string(),
+            return_url: format!("{endpoints}/return/{channel}"),
+            channel: channel.to_owned(),
+            keys: known.login.as_ref()?.keys.clone(),
+            authentication_timeout: known.clocks.authentication_timeout?,
+            token_ttl: known.clocks.token_ttl?,
+        })
+    }
 }
 
 /// The website.
@@ -126,7 +143,7 @@ impl Website {
     }
 
     fn log_in(&self, request: &Request<Bytes>) -> Page {
-        if !self.from_our_page(request) {
+        if !self.is_ours(request) {
             return server::text(StatusCode::FORBIDDEN, "This form belongs to another page.");
         }
         let login = match self.asked(request) {
@@ -161,7 +178,7 @@ impl Website {
     }
 
     fn log_out(&self, request: &Request<Bytes>) -> Page {
-        if !self.from_our_page(request) {
+        if !self.is_ours(request) {
             return server::text(StatusCode::FORBIDDEN, "This form belongs to another page.");
         }
         if let Some(id) = session(request) {
@@ -300,7 +317,7 @@ impl Website {
 
     /// Whether a form came from a page of ours. Browsers say where it came from;
     /// what says nothing is no browser and carries nobody's cookies unasked.
-    fn from_our_page(&self, request: &Request<Bytes>) -> bool {
+    fn is_ours(&self, request: &Request<Bytes>) -> bool {
         if let Some(site) = request.headers().get("sec-fetch-site") {
             return site == "same-origin" || site == "none";
         }

@@ -142,7 +142,7 @@ async function send(url, body) {
     if (response.status === 202 || response.status === 204) return { pending: true };
     const answer = await response.json();
     if (response.ok) return { ok: true, body: answer };
-    return { problem: answer.message || "That did not work (" + response.status + ")." };
+    return { problem: answer.error?.message || "That did not work (" + response.status + ")." };
   } catch {
     return { unreachable: true, problem: "The demo does not answer." };
   }

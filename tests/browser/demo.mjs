@@ -1,0 +1,155 @@
+// A newcomer's way through the demo, in a real browser: node demo.mjs URL
+//
+// Prints "advance SECONDS" where time has to pass, and goes on when a line comes
+// back: whoever runs this moves the demo's clock.
+
+import assert from "node:assert/strict";
+import { createInterface } from "node:readline";
+import { chromium } from "playwright-core";
+
+const [url] = process.argv.slice(2);
+const SECRET = "1,204.30";
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+  ],
+});
+try {
+  await play(await browser.newPage());
+  console.log("done");
+} finally {
+  await browser.close();
+}
+process.exit(0);
+
+async function play(page) {
+  const complaints = listen(page);
+
+  step("the page opens, and the customer is unknown");
+  await page.goto(url);
+  await page.getByText("Welcome. Say hello").first().waitFor();
+  assert.match(await page.locator("#authentication-timeout").textContent(), /1 minute/);
+  assert.match(await page.locator("#token-ttl").textContent(), /2 minutes/);
+  await mark(page, false);
+
+  step("hello is answered");
+  await say(page, "hello");
+  await chat(page, "Hello! I do not know who you are.");
+
+  step("a statement is withheld, and a login link comes in its place");
+  const link = page.locator("#chat .login a");
+  await withheld(page);
+  await mark(page, false);
+
+  step("a wrong password shows the form again");
+  await link.click();
+  await logIn(page, "alice", "looking-glass");
+  await page.getByRole("alert").waitFor();
+
+  step("the right one brings the customer back, and the question is answered without asking again");
+  await logIn(page, "alice", "wonderland");
+  await chat(page, SECRET);
+  assert.equal(page.url(), url, "nothing of the login stays in the address bar");
+  assert.equal(await page.locator("#chat .customer-line").count(), 2, "the customer asked once");
+  await mark(page, true);
+  assert.equal(await page.locator("#who").textContent(), "Alice");
+
+  step("an authenticated customer is not stopped");
+  await say(page, "statement");
+  await page.locator("#chat .bot-line", { hasText: SECRET }).nth(1).waitFor();
+
+  step("when the login's time is over, the check mark goes and the statement is withheld again");
+  await advance(61);
+  await mark(page, false);
+  await withheld(page);
+  await mark(page, false);
+
+  step("cancelling leaves everything as it was");
+  await link.click();
+  await page.getByRole("button", { name: "Cancel" }).click();
+  await chat(page, "The login was cancelled.");
+  assert.equal(page.url(), url);
+  await mark(page, false);
+
+  step("a customer who is logged in to the website opens the chat with the check mark");
+  await page.getByRole("link", { name: "Log in", exact: true }).first().click();
+  await logIn(page, "alice", "wonderland");
+  await page.getByText("Logged in to the website as Alice").waitFor();
+  await chat(page, "Welcome, Alice.");
+  await mark(page, true);
+  await say(page, "statement");
+  await chat(page, SECRET);
+  assert.equal(await link.count(), 0);
+
+  step("the end of the chat takes the check mark away");
+  await page.getByRole("button", { name: "End chat" }).click();
+  await mark(page, false);
+  await page.getByRole("button", { name: "New chat" }).click();
+  await mark(page, true);
+
+  step("so does the logout");
+  await page.getByRole("button", { name: "Log out" }).click();
+  await page.getByText("Not logged in to the website").waitFor();
+  await chat(page, "Welcome. Say hello");
+  await mark(page, false);
+  await withheld(page);
+
+  assert.deepEqual(complaints, []);
+}
+
+// Everything that should not be: complaints of the console, requests that leave the demo.
+function listen(page) {
+  const complaints = [];
+  page.on("console", (message) => {
+    // A wrong password, and a question whose login was cancelled.
+    const expected = /status of (403|410)/.test(message.text());
+    if (message.type() === "error" && !expected) complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  page.on("request", (request) => {
+    if (!request.url().startsWith(url)) complaints.push("left the demo: " + request.url());
+  });
+  return complaints;
+}
+
+async function say(page, message) {
+  await page.getByLabel("Your message").fill(message);
+  await page.getByRole("button", { name: "Send" }).click();
+}
+
+// Asks for the statement, and gets a login link and no word of the bot's.
+async function withheld(page) {
+  const answer = page.waitForResponse((response) => response.url().endsWith("/webhooks/rest/webhook"));
+  await say(page, "statement");
+  const text = await (await answer).text();
+  assert.match(text, /login_url/);
+  assert.doesNotMatch(text, /balance|whose to show/);
+  await page.locator("#chat .login a").waitFor();
+}
+
+async function logIn(page, name, password) {
+  await page.getByLabel("User name").fill(name);
+  await page.getByLabel("Password").fill(password);
+  await page.getByRole("button", { name: "Log in" }).click();
+}
+
+async function chat(page, text) {
+  await page.locator("#chat li", { hasText: text }).last().waitFor();
+}
+
+async function mark(page, there) {
+  await page.locator(`#customer[data-authenticated="${there}"]`).waitFor();
+}
+
+async function advance(seconds) {
+  console.log("advance " + seconds);
+  await lines.next();
+}
+
+function step(what) {
+  console.log("# " + what);
+}

@@ -1,0 +1,304 @@
+//! The demo, played by a script with a cookie jar, by curl, and in a browser.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use chatgate::cli::demo::{self, Args};
+use chatgate::gateway::{self, Options, Stop};
+use chatgate::time::{Clock, Time};
+use serde_json::{Value, json};
+use support::{Browser, Request, eventually, ports};
+
+const MESSAGE: &str = "/webhooks/rest/webhook";
+const SECRET: &str = "1,204.30";
+
+/// The demo in this process, with a clock that is moved by hand.
+struct Demo {
+    address: SocketAddr,
+    clock: Clock,
+    stop: Stop,
+}
+
+impl Demo {
+    fn start() -> Self {
+        let address = ports::free();
+        let clock = Clock::manual(Time::from_secs(1_800_000_000));
+        let stop = Stop::new();
+        let args = Args {
+            listen: address,
+            authentication_timeout: "60s".into(),
+            token_ttl: "2m".into(),
+            log: "warn".into(),
+        };
+        let options = Options {
+            config: demo::start(&args, &clock).unwrap(),
+            source: None,
+            clock: clock.clone(),
+            stop: Some(stop.clone()),
+        };
+        std::thread::spawn(move || gateway::serve(options).unwrap());
+        eventually("the demo listens", || TcpStream::connect(address).ok());
+        Self {
+            address,
+            clock,
+            stop,
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// Whether the agent sees the check mark.
+    fn marked(&self, conversation: &str) -> bool {
+        let view = Browser::new(self.address).get(&format!("/agent/conversations/{conversation}"));
+        view.json()["authenticated"] == true
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        self.stop.stop();
+    }
+}
+
+fn say(customer: &mut Browser, sender: &str, message: &str) -> Value {
+    let answer = customer.post(MESSAGE, &json!({ "sender": sender, "message": message }));
+    assert_eq!(answer.status, 200);
+    answer.json()
+}
+
+/// Fills in the login form at `url`, and follows where it leads.
+fn log_in(customer: &mut Browser, url: &str, form: &str) -> u16 {
+    let form = Request::new("POST", support::browser::path_of(url))
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .body(form);
+    let mut answer = customer.send(form);
+    while answer.status == 303 {
+        answer = customer.get(&answer.header("location").unwrap());
+    }
+    answer.status
+}
+
+fn login_url(challenge: &Value) -> &str {
+    assert!(!challenge.to_string().contains("balance"));
+    challenge[0]["custom"]["login_url"]
+        .as_str()
+        .expect("a challenge")
+}
+
+fn continue_url(challenge: &Value) -> &str {
+    challenge[0]["custom"]["continue_url"]
+        .as_str()
+        .expect("a challenge")
+}
+
+#[test]
+fn mid_chat_login() {
+    let demo = Demo::start();
+    let mut alice = Browser::new(demo.address);
+    let hello = say(&mut alice, "s1", "hello");
+    assert_eq!(hello[0]["text"], "Hello! I do not know who you are.");
+    assert!(!demo.marked("s1"));
+
+    let challenge = say(&mut alice, "s1", "statement");
+    let form = alice.get(login_url(&challenge));
+    assert_eq!(form.status, 200);
+    assert_eq!(
+        log_in(
+            &mut alice,
+            login_url(&challenge),
+            "username=alice&password=guess"
+        ),
+        403
+    );
+    assert!(!demo.marked("s1"));
+    assert_eq!(
+        log_in(
+            &mut alice,
+            login_url(&challenge),
+            "username=alice&password=wonderland"
+        ),
+        200
+    );
+
+    let answer = alice.get(continue_url(&challenge)).json();
+    assert!(answer[0]["text"].as_str().unwrap().contains(SECRET));
+    assert!(answer.to_string().find("authentication_required").is_none());
+    assert!(demo.marked("s1"));
+    let again = say(&mut alice, "s1", "statement");
+    assert!(again[0]["text"].as_str().unwrap().contains(SECRET));
+
+    demo.clock.advance(Duration::from_secs(61));
+    assert!(!demo.marked("s1"));
+    login_url(&say(&mut alice, "s1", "statement"));
+}
+
+#[test]
+fn somebody_else_gets_nothing_by_the_id_of_the_chat() {
+    let demo = Demo::start();
+    let mut alice = Browser::new(demo.address);
+    let challenge = say(&mut alice, "s1", "statement");
+    log_in(
+        &mut alice,
+        login_url(&challenge),
+        "username=alice&password=wonderland",
+    );
+    assert!(
+        say(&mut alice, "s1", "statement")
+            .to_string()
+            .contains(SECRET)
+    );
+
+    let mut mallory = Browser::new(demo.address);
+    let stolen = mallory.post(
+        MESSAGE,
+        &json!({ "sender": "s1", "message": "statement",
+        "metadata": { "authenticated": true, "customer": "alice" } }),
+    );
+    assert!(!stolen.text().contains(SECRET));
+    assert!(
+        !mallory
+            .get(continue_url(&challenge))
+            .text()
+            .contains(SECRET)
+    );
+}
+
+#[test]
+fn pre_chat_login_logout_and_end() {
+    let demo = Demo::start();
+    let mut bob = Browser::new(demo.address);
+    assert_eq!(
+        log_in(&mut bob, "/login", "username=bob&password=builder"),
+        200
+    );
+    let chat = bob.post("/chat/open", &json!({})).json();
+    let id = chat["conversation"].as_str().unwrap();
+    assert!(demo.marked(id));
+    assert!(
+        say(&mut bob, id, "statement")
+            .to_string()
+            .contains("bricks")
+    );
+
+    bob.post("/chat/end", &json!({ "sender": id }));
+    assert!(!demo.marked(id));
+    login_url(&say(&mut bob, id, "statement"));
+
+    bob.send(Request::new("POST", "/logout"));
+    let chat = bob.post("/chat/open", &json!({})).json();
+    assert!(!demo.marked(chat["conversation"].as_str().unwrap()));
+}
+
+#[test]
+fn a_cancelled_login_and_a_late_one_open_nothing() {
+    let demo = Demo::start();
+    let mut alice = Browser::new(demo.address);
+    let challenge = say(&mut alice, "s1", "statement");
+    log_in(&mut alice, login_url(&challenge), "action=cancel");
+    let answer = alice.get(continue_url(&challenge));
+    assert!(answer.text().contains("cancelled"), "{}", answer.text());
+    assert!(!demo.marked("s1"));
+
+    let challenge = say(&mut alice, "s1", "statement");
+    demo.clock.advance(Duration::from_secs(121));
+    log_in(
+        &mut alice,
+        login_url(&challenge),
+        "username=alice&password=wonderland",
+    );
+    assert!(!demo.marked("s1"));
+    login_url(&say(&mut alice, "s1", "statement"));
+}
+
+#[test]
+fn with_curl() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        eprintln!("skipped: no curl");
+        return;
+    }
+    let demo = Demo::start();
+    let jar = tempfile::NamedTempFile::new().unwrap();
+    let curl = |arguments: &[&str]| {
+        let done = Command::new("curl")
+            .args(["--silent", "--show-error", "--noproxy", "*", "--location"])
+            .args(["--cookie-jar", jar.path().to_str().unwrap()])
+            .args(["--cookie", jar.path().to_str().unwrap()])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let webhook = format!("http://{}{MESSAGE}", demo.address);
+    let json = "Content-Type: application/json";
+    let ask = |message: &str| {
+        let body = json!({ "sender": "me", "message": message }).to_string();
+        let answer = curl(&["--header", json, "--data", &body, &webhook]);
+        serde_json::from_str::<Value>(&answer).unwrap()
+    };
+    assert!(ask("hello").to_string().contains("Hello"));
+    let challenge = ask("statement");
+    let login = ["--data", "username=alice", "--data", "password=wonderland"];
+    let front = curl(&[&login[..], &[login_url(&challenge)]].concat());
+    assert!(front.contains("Wonderland Bank"), "{front}");
+    assert!(curl(&[continue_url(&challenge)]).contains(SECRET));
+    assert!(ask("statement").to_string().contains(SECRET));
+    assert!(demo.marked("me"));
+}
+
+#[test]
+fn in_a_browser() {
+    if !browser_ready() {
+        return;
+    }
+    let demo = Demo::start();
+    let mut script = Command::new("node")
+        .arg("demo.mjs")
+        .arg(demo.url())
+        .current_dir(directory())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = script.stdin.take().unwrap();
+    for line in BufReader::new(script.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        println!("{line}");
+        if let Some(seconds) = line.strip_prefix("advance ") {
+            demo.clock
+                .advance(Duration::from_secs(seconds.parse().unwrap()));
+            writeln!(input, "done").unwrap();
+        }
+    }
+    assert!(script.wait().unwrap().success());
+}
+
+/// Whether node, its package and Chromium are there, so that `cargo test` alone
+/// passes; with `CHATGATE_TEST_BROWSER` set (as `make test` does) it is a failure
+/// when they are not.
+fn browser_ready() -> bool {
+    let chromium = std::env::var("CHROMIUM").unwrap_or("/usr/bin/chromium".into());
+    let node = Command::new("node").arg("--version").output();
+    let there = node.is_ok_and(|done| done.status.success())
+        && Path::new(&chromium).exists()
+        && directory().join("node_modules/playwright-core").is_dir();
+    let wanted = std::env::var_os("CHATGATE_TEST_BROWSER").is_some();
+    assert!(there || !wanted, "run `.ci/setup browser node`");
+    if !there {
+        eprintln!(
+            "skipped: no node, playwright-core or Chromium; `.ci/setup browser node` installs them"
+        );
+    }
+    there
+}
+
+fn directory() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser"))
+}
