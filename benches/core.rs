@@ -16,7 +16,7 @@ use chatgate::identity::hmac::{Digest, Encoding, IdentifierHash};
 use chatgate::identity::jwt::{Jwt, Keys, PinnedKey};
 use chatgate::identity::{Caches, Proof, Verifier};
 use chatgate::interaction::{
-    Claims, Clocks, Evidence, Identity, Interaction, Key, Level, Limits, OwnerHash, Store,
+    Clocks, Evidence, Identity, Interaction, Key, Level, Limits, OwnerHash, Store,
 };
 use chatgate::message::select::Source;
 use chatgate::message::{AnswerView, Body, JsonPath, RequestView, Selector};
@@ -225,11 +225,8 @@ fn store(c: &mut Criterion) {
             "email": format!("customer.{n:08}@example.com"),
             "account": format!("NL02ABNA{n:010}"),
         });
-        let identity = Arc::new(Identity {
-            subject: format!("C-{n:010}").into(),
-            level: Level(2),
-            claims: Claims::new(claims.as_object().unwrap()),
-        });
+        let claims = claims.as_object().unwrap();
+        let identity = Arc::new(Identity::new(&format!("C-{n:010}"), Level(2), claims));
         let change = |slot: &mut Option<Interaction>| {
             slot.get_or_insert_with(|| Interaction::new(NOW)).log_in(
                 identity.clone(),

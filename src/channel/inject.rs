@@ -61,13 +61,13 @@ impl Fact {
     /// What it is for this customer; `None` when there is no such claim or no login.
     pub fn value(&self, facts: &Facts<'_>) -> Option<Value> {
         Some(match self {
-            Self::Subject => Value::from(&*facts.identity.subject),
+            Self::Subject => Value::from(facts.identity.subject()),
             Self::Level => Value::from(facts.level),
             Self::Authenticated => Value::Bool(true),
             Self::Interaction => Value::from(facts.interaction),
             Self::Channel => Value::from(facts.channel),
             Self::LoginTime => Value::from(facts.login_time?.secs()),
-            Self::Claims => Value::Object(facts.identity.claims.parse()),
+            Self::Claims => Value::Object(facts.identity.claims()),
             Self::Claim(path) => facts.identity.claim(path)?,
         })
     }
@@ -127,14 +127,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::interaction::{Claims, Level};
+    use crate::interaction::Level;
 
     fn identity(subject: &str, claims: Value) -> Identity {
-        Identity {
-            subject: subject.into(),
-            level: Level(2),
-            claims: Claims::new(claims.as_object().unwrap()),
-        }
+        Identity::new(subject, Level(2), claims.as_object().unwrap())
     }
 
     fn facts(identity: &Identity) -> Facts<'_> {

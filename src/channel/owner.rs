@@ -67,7 +67,7 @@ impl Owner {
 /// The subject as it is; another claim as JSON, so that `1` and `"1"` differ.
 fn claim(identity: &Identity, name: &str) -> Option<String> {
     if name == "sub" {
-        return Some(identity.subject.to_string());
+        return Some(identity.subject().to_owned());
     }
     let value = identity.claim(&[name.into()])?;
     (!value.is_null() && value != "").then(|| value.to_string())
@@ -92,7 +92,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::interaction::{Claims, Level};
+    use crate::interaction::Level;
     use crate::message::select::Source;
 
     fn evidence(
@@ -117,11 +117,8 @@ mod tests {
     }
 
     fn alice() -> Identity {
-        Identity {
-            subject: "alice".into(),
-            level: Level(1),
-            claims: Claims::new(json!({"n":1,"s":"1","e":"","z":null}).as_object().unwrap()),
-        }
+        let claims = json!({"n":1,"s":"1","e":"","z":null});
+        Identity::new("alice", Level(1), claims.as_object().unwrap())
     }
 
     #[test]

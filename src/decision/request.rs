@@ -89,7 +89,7 @@ pub fn request(asked: Asked<'_>) -> ForRequest {
         if standing
             .identity
             .as_ref()
-            .is_some_and(|known| known.subject != identity.subject)
+            .is_some_and(|known| known.subject() != identity.subject())
         {
             return ForRequest::Refuse(Reason::SubjectChanged);
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora::http::RequestHeader;
+use serde_json::Map;
 
 use super::admit;
 use super::inject::{self, Injected};
@@ -14,7 +15,7 @@ use super::request;
 use crate::config::Config;
 use crate::decision::{self, Asked, ForAnswer, ForRequest};
 use crate::identity::{Caches, Proof};
-use crate::interaction::{Claims, Identity, Level, Standing};
+use crate::interaction::{Identity, Level, Standing};
 use crate::message::{AnswerView, Body, RequestView};
 use crate::reason::Reason;
 use crate::time::Time;
@@ -314,7 +315,7 @@ fn proof(config: &Config, proof: &Proof, verifier: Option<&str>) -> String {
     match proof {
         Proof::Absent => "none".into(),
         Proof::Valid(identity) => {
-            let subject = crate::telemetry::clean(&identity.subject);
+            let subject = crate::telemetry::clean(identity.subject());
             format!(
                 "{subject}, level {}, verified{by}",
                 config.level_name(identity.level)
@@ -338,13 +339,7 @@ fn standing(config: &Config, supposed: &Supposed, now: Time) -> Result<Standing,
         .subject
         .as_ref()
         .filter(|_| !supposed.foreign)
-        .map(|subject| {
-            Arc::new(Identity {
-                subject: subject.as_str().into(),
-                level,
-                claims: Claims::default(),
-            })
-        });
+        .map(|subject| Arc::new(Identity::new(subject, level, &Map::new())));
     Ok(Standing {
         login_time: identity.as_ref().map(|_| now),
         unannounced: false,
@@ -357,7 +352,7 @@ fn describe(config: &Config, standing: &Standing) -> String {
     match (&standing.identity, standing.foreign) {
         (_, true) => "another client's: served as anonymous".into(),
         (Some(identity), _) => {
-            let subject = crate::telemetry::clean(&identity.subject);
+            let subject = crate::telemetry::clean(identity.subject());
             format!(
                 "authenticated as {subject}, level {}",
                 config.level_name(identity.level)

@@ -402,16 +402,13 @@ pub(super) fn call_values(
     values.insert("interaction".into(), key.interaction().into());
     values.insert(
         "subject".into(),
-        identity.map_or("", |identity| &identity.subject).into(),
+        identity.map_or("", Identity::subject).into(),
     );
     let level = identity.map_or("anonymous", |identity| config.level_name(identity.level));
     values.insert("level".into(), level.into());
     values.insert(
         "claims".into(),
-        identity
-            .map(|identity| identity.claims.parse())
-            .unwrap_or_default()
-            .into(),
+        identity.map(Identity::claims).unwrap_or_default().into(),
     );
     values.insert("login_time".into(), login_time.secs().into());
     values.insert("outcome".into(), outcome.into());

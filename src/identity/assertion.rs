@@ -75,14 +75,14 @@ impl Assertion {
         let payload = json!({
             "iss": self.issuer,
             "aud": self.audience,
-            "sub": identity.subject,
+            "sub": identity.subject(),
             "iat": now.secs(),
             "exp": now.secs().saturating_add(self.ttl.as_secs().max(1)),
             "jti": URL_SAFE_NO_PAD.encode(secret::random::<16>()),
             "channel": channel,
             "interaction": interaction,
             "level": level,
-            "claims": identity.claims.parse(),
+            "claims": identity.claims(),
         });
         let mut head = Header::new(self.algorithm);
         head.kid = Some(self.kid.to_string());

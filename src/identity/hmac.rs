@@ -3,9 +3,10 @@
 use ::hmac::{Hmac, Mac};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use serde_json::Map;
 use sha2::{Sha256, Sha512};
 
-use crate::interaction::{Claims, Identity, Level};
+use crate::interaction::{Identity, Level};
 use crate::message::{RequestView, Selector};
 use crate::reason::Reason;
 use crate::secret::Secret;
@@ -79,11 +80,7 @@ impl IdentifierHash {
             self.digest.verifies(secret, message, &hash) | holds
         });
         match holds {
-            true => Ok(Identity {
-                subject: claimed.identifier.as_str().into(),
-                level,
-                claims: Claims::default(),
-            }),
+            true => Ok(Identity::new(&claimed.identifier, level, &Map::new())),
             false => Err(Reason::ProofSignature),
         }
     }

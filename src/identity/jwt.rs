@@ -16,7 +16,7 @@ pub use token::Token;
 
 use super::Caches;
 use super::jwks::{JwksUrl, KeySet};
-use crate::interaction::{Claims, Identity, Level};
+use crate::interaction::{Identity, Level};
 use crate::message::Selector;
 use crate::reason::Reason;
 use crate::time::Time;
@@ -94,11 +94,7 @@ impl Jwt {
         for name in ["aud", "exp", "iat", "jti", "nbf"] {
             claims.remove(name);
         }
-        Ok(Identity {
-            subject,
-            level,
-            claims: Claims::new(&claims),
-        })
+        Ok(Identity::new(&subject, level, &claims))
     }
 
     /// Asks the sources of keys in order. Where none verifies, the most telling

@@ -11,7 +11,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::expiring::Expiring;
-use crate::interaction::{Claims, Identity, Level};
+use crate::interaction::{Identity, Level};
 use crate::message::header::cookies;
 use crate::message::{Json, RequestView};
 use crate::outbound::{Bounds, Outbound, Shared};
@@ -103,11 +103,8 @@ impl Session {
             );
             return Err(Reason::VerifierUnavailable);
         };
-        Ok(Arc::new(Identity {
-            subject: super::subject(claims, &self.subject)?,
-            level,
-            claims: Claims::new(claims),
-        }))
+        let subject = super::subject(claims, &self.subject)?;
+        Ok(Arc::new(Identity::new(&subject, level, claims)))
     }
 
     /// How long an answer counts. Nobody being there to ask is no answer.

@@ -99,7 +99,7 @@ fn judge(
     let (proof, name) = run(proof);
     let outcome = match proof {
         Proof::Absent => Ok(None),
-        Proof::Valid(identity) => Ok(Some(identity.subject.to_string())),
+        Proof::Valid(identity) => Ok(Some(identity.subject().to_owned())),
         Proof::Invalid(reason) => Err(reason),
     };
     (outcome, name.map(Into::into))

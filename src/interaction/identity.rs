@@ -14,70 +14,91 @@ impl Level {
     pub const ANONYMOUS: Level = Level(0);
 }
 
-/// What a proof or a login says of a customer beside the subject.
-///
-/// Kept as compact JSON text: a million identities must fit into memory, and
-/// most are never read again.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Claims(Box<str>);
-
-impl Claims {
-    /// Takes a claims object.
-    pub fn new(claims: &Map<String, Value>) -> Self {
-        Self(
-            serde_json::to_string(claims)
-                .unwrap_or_else(|_| "{}".into())
-                .into(),
-        )
-    }
-
-    /// The claims as an object again.
-    pub fn parse(&self) -> Map<String, Value> {
-        serde_json::from_str(&self.0).unwrap_or_default()
-    }
-
-    /// The JSON text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Default for Claims {
-    fn default() -> Self {
-        Self("{}".into())
-    }
-}
-
-impl fmt::Debug for Claims {
-    /// Claims are personal data; they do not belong into logs.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[claims]")
-    }
-}
-
 /// A verified customer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Subject and claims are kept as one compact text: a million identities must fit
+/// into memory, and the claims of most are never read again.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The customer's stable name at whoever vouched for it.
-    pub subject: Box<str>,
     /// How well it is established; never [`Level::ANONYMOUS`].
     pub level: Level,
-    /// What else is known.
-    pub claims: Claims,
+    /// The subject, and after it the claims as JSON.
+    text: Box<str>,
+    /// Where the subject ends.
+    split: usize,
 }
 
 impl Identity {
-    /// Approximate heap size in bytes.
-    pub fn weight(&self) -> usize {
-        size_of::<Self>() + self.subject.len() + self.claims.0.len()
+    /// A customer by the stable name that whoever vouched for it knows it by, and
+    /// what else is known.
+    pub fn new(subject: &str, level: Level, claims: &Map<String, Value>) -> Self {
+        let json = serde_json::to_string(claims).unwrap_or_default();
+        Self {
+            level,
+            text: [subject, &json].concat().into(),
+            split: subject.len(),
+        }
     }
 
-    /// The value of a dotted source name in an injection: `subject`, or
-    /// `claims.email`, `claims.address.city`. `None` when there is no such claim.
+    /// The customer's stable name.
+    pub fn subject(&self) -> &str {
+        self.text.get(..self.split).unwrap_or_default()
+    }
+
+    /// What else is known of the customer.
+    pub fn claims(&self) -> Map<String, Value> {
+        let json = self.text.get(self.split..).unwrap_or_default();
+        serde_json::from_str(json).unwrap_or_default()
+    }
+
+    /// The value of a dotted source name in an injection: of `claims.email`, of
+    /// `claims.address.city`. `None` when there is no such claim.
     pub fn claim(&self, path: &[Box<str>]) -> Option<Value> {
-        let claims = Value::Object(self.claims.parse());
+        let claims = Value::Object(self.claims());
         path.iter()
             .try_fold(&claims, |value, name| value.get(&**name))
             .cloned()
+    }
+
+    /// Approximate heap size in bytes.
+    pub fn weight(&self) -> usize {
+        // The two counters of an `Arc` lie beside it.
+        size_of::<Self>() + 16 + self.text.len()
+    }
+}
+
+impl fmt::Debug for Identity {
+    /// Claims are personal data; they do not belong into logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({:?}, {:?})", self.subject(), self.level)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn keeps_subject_and_claims_apart() {
+        let claims = json!({ "address": { "city": "Ede" }, "n": 1 });
+        for subject in ["", "alice", "{\"n\":2}", "é"] {
+            let identity = Identity::new(subject, Level(1), claims.as_object().unwrap());
+            assert_eq!(identity.subject(), subject);
+            assert_eq!(Value::Object(identity.claims()), claims);
+            let city = identity.claim(&["address".into(), "city".into()]);
+            assert_eq!(city, Some("Ede".into()));
+            assert_eq!(identity.claim(&["city".into()]), None);
+        }
+        let shifted = Identity::new("alice{}", Level(1), &Map::new());
+        assert_ne!(shifted, Identity::new("alice", Level(1), &Map::new()));
+    }
+
+    #[test]
+    fn prints_no_claims() {
+        let claims = json!({ "secret": "canary" });
+        let identity = Identity::new("alice", Level(1), claims.as_object().unwrap());
+        assert!(!format!("{identity:?}").contains("canary"));
     }
 }

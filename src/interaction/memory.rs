@@ -21,8 +21,10 @@ use super::store::{Key, Limits};
 use crate::reason::Reason;
 use crate::time::Time;
 
-/// Enough that a sweep holds up few others, each for a fraction of a millisecond.
-const SHARDS: usize = 256;
+/// So many that few wait for each other, or for a sweep: of a million interactions
+/// a shard has 16,000, a millisecond's work. More would waste memory: the allocator
+/// rounds up each shard's table.
+const SHARDS: usize = 64;
 /// Waiters on one bell wake for each other's interactions; more bells, fewer wake-ups.
 const BELLS: usize = 256;
 /// How many interactions are looked at to find the one that matters least.

@@ -10,7 +10,7 @@ mod state;
 pub mod store;
 
 pub use held::{Answer, Challenge, Held, HeldRequest, Redeemed, TokenHash};
-pub use identity::{Claims, Identity, Level};
+pub use identity::{Identity, Level};
 pub use state::{Clocks, Evidence, Interaction, OwnerHash, Standing};
 pub use store::{Key, Limits, Store};
 

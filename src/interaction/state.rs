@@ -182,7 +182,7 @@ impl Interaction {
         self.admit(evidence)?;
         if self
             .subject()
-            .is_some_and(|known| *known != *identity.subject)
+            .is_some_and(|known| known != identity.subject())
         {
             return Err(Reason::SubjectChanged);
         }
@@ -369,7 +369,7 @@ impl Interaction {
         let former = || self.rare.as_ref().and_then(|rare| rare.former.as_deref());
         self.login
             .as_ref()
-            .map(|login| &*login.identity.subject)
+            .map(|login| login.identity.subject())
             .or_else(former)
     }
 }

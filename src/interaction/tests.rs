@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use proptest::prelude::*;
+use serde_json::Map;
 
 use super::memory::Memory;
 use super::*;
@@ -49,11 +50,11 @@ fn beside(n: usize) -> TokenHash {
 }
 
 fn identity(subject: u8, level: u8) -> Arc<Identity> {
-    Arc::new(Identity {
-        subject: subject.to_string().into(),
-        level: Level(level),
-        claims: Claims::default(),
-    })
+    Arc::new(Identity::new(
+        &subject.to_string(),
+        Level(level),
+        &Map::new(),
+    ))
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -161,7 +162,7 @@ impl Real {
                 });
                 let login = standing.identity.map(|identity| {
                     let at = standing.login_time.unwrap().secs();
-                    (identity.subject.parse().unwrap(), identity.level.0, at)
+                    (identity.subject().parse().unwrap(), identity.level.0, at)
                 });
                 let foreign = standing.foreign;
                 Outcome::Stands { foreign, login }
@@ -533,7 +534,7 @@ fn nobody_gets_what_is_somebody_elses() {
             let subject = standing
                 .identity
                 .as_ref()
-                .map(|identity| identity.subject.to_string());
+                .map(|identity| identity.subject().to_owned());
             assert_eq!(subject, (n == m).then(|| n.to_string()), "{key:?} by {m}");
             assert_eq!(standing.foreign, n != m);
         }

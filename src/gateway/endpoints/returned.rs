@@ -15,7 +15,7 @@ use super::super::respond::{self, Reply};
 use super::super::resume;
 use crate::channel::{Channel, Login};
 use crate::config::Config;
-use crate::interaction::{Claims, Evidence, Held, Identity, Level};
+use crate::interaction::{Evidence, Held, Identity, Level};
 use crate::login::{Outcome, Return, returned};
 use crate::reason::Reason;
 
@@ -243,12 +243,8 @@ fn identity(config: &Config, returned: &Return, demanded: Level) -> Result<Ident
         Some(name) => config.level(name).ok_or(Reason::ReturnMalformed)?,
         None => demanded,
     };
-    let subject = returned.subject.clone().ok_or(Reason::ReturnMalformed)?;
-    Ok(Identity {
-        subject,
-        level,
-        claims: Claims::new(&returned.claims),
-    })
+    let subject = returned.subject.as_deref().ok_or(Reason::ReturnMalformed)?;
+    Ok(Identity::new(subject, level, &returned.claims))
 }
 
 fn answer(

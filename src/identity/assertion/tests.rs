@@ -1,7 +1,7 @@
 use base64::engine::general_purpose::STANDARD;
 
 use super::*;
-use crate::interaction::{Claims, Level};
+use crate::interaction::Level;
 
 const NOW: Time = Time::from_secs(1_700_000_000);
 const P256: &[u8] = include_bytes!("../../../tests/keys/p256-a.pem");
@@ -15,11 +15,7 @@ fn assertion(pem: &[u8]) -> Assertion {
 
 fn identity() -> Identity {
     let claims = json!({ "sub": "mallory", "iss": "x", "email": "a@example.com" });
-    Identity {
-        subject: "alice".into(),
-        level: Level(2),
-        claims: Claims::new(claims.as_object().unwrap()),
-    }
+    Identity::new("alice", Level(2), claims.as_object().unwrap())
 }
 
 fn sign(by: &Assertion) -> String {

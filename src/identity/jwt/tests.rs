@@ -151,10 +151,10 @@ fn a_valid_token_gives_subject_level_and_claims() {
         all[name] = value;
     }
     let identity = judge(&jwt(vec![hs256(None)]), &all).unwrap();
-    assert_eq!(&*identity.subject, "alice");
+    assert_eq!(identity.subject(), "alice");
     assert_eq!(identity.level, Level(2));
     assert_eq!(
-        Value::Object(identity.claims.parse()),
+        Value::Object(identity.claims()),
         json!({ "sub": "alice", "email": "a@example.com", "iss": "https://www.example.com" })
     );
 }

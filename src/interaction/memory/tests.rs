@@ -6,9 +6,10 @@ use std::thread;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
+use serde_json::Map;
 
 use super::*;
-use crate::interaction::{Challenge, Claims, Evidence, HeldRequest, Identity, Level, OwnerHash};
+use crate::interaction::{Challenge, Evidence, HeldRequest, Identity, Level, OwnerHash};
 
 const ROOMY: Limits = Limits {
     interactions: 1_000_000,
@@ -65,11 +66,7 @@ impl Memory {
     }
 
     fn log_in(&self, key: &Key, now: Time) {
-        let identity = Arc::new(Identity {
-            subject: "alice".into(),
-            level: Level(1),
-            claims: Claims::default(),
-        });
+        let identity = Arc::new(Identity::new("alice", Level(1), &Map::new()));
         self.update(key, &HOUR, now, |slot| {
             slot.get_or_insert_with(|| Interaction::new(now)).log_in(
                 identity.clone(),

@@ -3,9 +3,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
+use serde_json::Map;
 
 use super::*;
-use crate::interaction::{Answer, Claims};
+use crate::interaction::Answer;
 
 const ALICE: Evidence = Evidence::Shown(OwnerHash([1; 32]));
 const MALLORY: Evidence = Evidence::Shown(OwnerHash([2; 32]));
@@ -25,11 +26,7 @@ fn at(secs: u64) -> Time {
 }
 
 fn identity(subject: &str, level: u8) -> Arc<Identity> {
-    Arc::new(Identity {
-        subject: subject.into(),
-        level: Level(level),
-        claims: Claims::default(),
-    })
+    Arc::new(Identity::new(subject, Level(level), &Map::new()))
 }
 
 fn request() -> HeldRequest {

@@ -147,7 +147,7 @@ fn required_claims_are_there() {
 #[test]
 fn subjects_are_texts_or_whole_numbers() {
     let verifier = jwt(vec![hs256(None)]);
-    let subject = |value| judge(&verifier, &with("sub", value)).map(|id| id.subject.to_string());
+    let subject = |value| judge(&verifier, &with("sub", value)).map(|id| id.subject().to_owned());
     assert_eq!(subject(json!("alice")), Ok("alice".into()));
     assert_eq!(subject(json!(42)), Ok("42".into()));
     assert_eq!(subject(json!(-1)), Ok("-1".into()));
@@ -171,6 +171,6 @@ fn subjects_are_texts_or_whole_numbers() {
         ..jwt(vec![hs256(None)])
     };
     let identity = judge(&by_user_id, &with("user_id", json!(7))).unwrap();
-    assert_eq!(&*identity.subject, "7");
+    assert_eq!(identity.subject(), "7");
     assert_eq!(judge(&by_user_id, &claims()), Err(Reason::ProofClaim));
 }
