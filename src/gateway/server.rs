@@ -26,7 +26,7 @@ use super::proxy::Proxy;
 use crate::admin;
 use crate::config::{self, Config, Listener};
 use crate::identity::Caches;
-use crate::interaction::Store;
+use crate::interaction::{Interaction, Key, Store};
 use crate::outbound::Outbound;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
@@ -210,7 +210,32 @@ impl ServeHttp for Admin {
         self.state
             .metrics
             .gauges(self.state.store.len(), self.state.store.bytes());
-        admin::respond(&head.method, head.uri.path(), ready, &self.state.metrics)
+        let asked = admin::Asked::read(&head.method, head.uri.path());
+        let revoked = match &asked {
+            admin::Asked::Revoke(key) => self.revoke(key).await,
+            _ => false,
+        };
+        admin::respond(&asked, ready, revoked, &self.state.metrics)
+    }
+}
+
+impl Admin {
+    /// Takes the identity away. Whether there was such an interaction.
+    async fn revoke(&self, key: &Key) -> bool {
+        let config = self.state.config.load_full();
+        let Some(channel) = config.channel(key.channel()) else {
+            return false;
+        };
+        let now = self.state.clock.now();
+        let revoked = self
+            .state
+            .store
+            .update(key, &channel.clocks, now, |slot| {
+                slot.as_mut().map(Interaction::log_out).is_some()
+            })
+            .await;
+        tracing::info!(channel = %channel.name, revoked = revoked.is_ok_and(|found| found), "revocation");
+        revoked.is_ok_and(|found| found)
     }
 }
 

@@ -158,3 +158,20 @@ fn a_login_url_lives_as_long_as_configured() {
     assert_eq!((revoked.status, &*revoked.code()), (401, "token-revoked"));
     assert_eq!(gateway.site.log_in(&newer, "alice").status, 200);
 }
+
+#[test]
+fn an_operator_can_revoke() {
+    let (gateway, _origin) = setup::usual();
+    let mut browser = setup::logged_in(&gateway, "c1");
+    let revoke = |id: &str| {
+        let asks = Request::new("DELETE", &format!("/interactions/web/{id}"));
+        crate::support::Wire::connect(gateway.at.admin).exchange(&asks).status
+    };
+    assert_eq!(revoke("nobody"), 404);
+    assert_eq!(revoke("c1"), 200);
+    let asked_again = statement(&mut browser, "c1");
+    assert!(setup::is_challenge(&asked_again) && !asked_again.contains(CANARY));
+    // The chat stays whose it was.
+    let stolen = gateway.site.log_in(&login_url(&asked_again), "bob");
+    assert_eq!((stolen.status, &*stolen.code()), (403, "subject-changed"));
+}
