@@ -80,10 +80,9 @@ fn nominated(headers: &HeaderMap, keep_upgrade: bool) -> Vec<HeaderName> {
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .filter(|name: &HeaderName| {
-            !kept(name, keep_upgrade)
-                && !(keep_upgrade && name == UPGRADE)
-                && name != CONTENT_LENGTH
-                && name != http::header::HOST
+            let framing = [CONTENT_LENGTH, http::header::HOST].contains(name);
+            let upgrade = keep_upgrade && name == UPGRADE;
+            !(kept(name, keep_upgrade) || upgrade || framing)
         })
         .collect()
 }
