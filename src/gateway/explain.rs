@@ -131,7 +131,7 @@ pub async fn explain(
         ),
     );
 
-    let target = match admit::admit(&head) {
+    let target = match admit::admit(&head, Some(request.target.as_bytes())) {
         Ok(target) => target,
         Err(reason) => return Ok(said.refuse(reason)),
     };

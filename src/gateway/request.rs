@@ -47,7 +47,8 @@ pub(super) async fn arrive(
     session: &mut Session,
     exchange: &mut Exchange,
 ) -> pingora::Result<Step> {
-    let target = match admit::admit(session.req_header()) {
+    let line = request_line(session);
+    let target = match admit::admit(session.req_header(), line.as_deref()) {
         Ok(target) => target,
         Err(reason) => return Ok(refuse(session, exchange, None, reason)),
     };
@@ -98,6 +99,13 @@ pub(super) async fn arrive(
         Ok(()) => Ok(Step::Forward),
         Err(reason) => Ok(refuse(session, exchange, Some(&route.channel), reason)),
     }
+}
+
+/// The request line as it came; HTTP/2 has none.
+fn request_line(session: &Session) -> Option<Bytes> {
+    let mut line = session.as_downstream().as_http1()?.get_headers_raw_bytes();
+    line.truncate(memchr::memchr(b'\n', &line).unwrap_or(line.len()));
+    Some(line)
 }
 
 fn refuse(
