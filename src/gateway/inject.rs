@@ -207,10 +207,17 @@ pub(super) fn edit_body(
     }
 }
 
-/// Whether the first byte that is not blank opens an object.
+/// Whether the first character that is not blank opens an object, in whatever
+/// encoding: some backends recognise UTF-16 and UTF-32 and would read members
+/// there that the editor does not see. The editor refuses what is not UTF-8.
 fn looks_like_object(body: &[u8]) -> bool {
-    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-    body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+    body.iter().find(|byte| !leads(byte)) == Some(&b'{')
+}
+
+/// A byte that may stand before the first character: a blank, one of a byte order
+/// mark, the NUL of a wide encoding.
+fn leads(byte: &u8) -> bool {
+    byte.is_ascii_whitespace() || matches!(byte, 0 | 0xef | 0xbb | 0xbf | 0xfe | 0xff)
 }
 
 fn declared_json(headers: &HeaderMap) -> bool {
@@ -261,7 +268,7 @@ impl BodyEdit {
         if let Some(bytes) = chunk.take() {
             self.held.extend_from_slice(&bytes);
         }
-        let blank = self.held.iter().all(u8::is_ascii_whitespace) || self.held.len() < 3;
+        let blank = self.held.iter().all(leads);
         if !end && (blank || looks_like_object(&self.held)) {
             if self.held.len() > STREAMED_JSON_CAP {
                 return Err(Reason::BodyTooLarge);
@@ -300,5 +307,35 @@ impl Exchange {
     /// Whether an upgrade may pass: only where no answer would be judged.
     pub(super) fn may_upgrade(&self) -> bool {
         self.route().is_some_and(|route| route.kind == Kind::Pass)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_is_one_in_every_encoding() {
+        let text = " \n{\"a\":1}";
+        let wide = |mark: &[u8], unit: fn(u8) -> Vec<u8>| {
+            let bytes = text.bytes().flat_map(unit);
+            mark.iter().copied().chain(bytes).collect::<Vec<u8>>()
+        };
+        for body in [
+            wide(&[], |b| vec![b]),
+            wide(&[0xef, 0xbb, 0xbf], |b| vec![b]),
+            wide(&[], |b| vec![b, 0]),
+            wide(&[], |b| vec![0, b]),
+            wide(&[0xff, 0xfe], |b| vec![b, 0]),
+            wide(&[0xfe, 0xff], |b| vec![0, b]),
+            wide(&[], |b| vec![0, 0, 0, b]),
+            wide(&[0, 0, 0xfe, 0xff], |b| vec![0, 0, 0, b]),
+            wide(&[0xff, 0xfe, 0, 0], |b| vec![b, 0, 0, 0]),
+        ] {
+            assert!(looks_like_object(&body), "{body:?}");
+        }
+        for body in [&b"[{}]"[..], b"", b"a={", b"\x89PNG{", b"\0\0[{"] {
+            assert!(!looks_like_object(body), "{body:?}");
+        }
     }
 }
