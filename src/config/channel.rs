@@ -14,7 +14,7 @@ use super::route::{Routing, Written};
 use super::server::{Levels, Server};
 use super::upstream::Upstreams;
 use crate::channel::template::CALL_NAMES;
-use crate::channel::{Channel, Enforcement, Kind, Owner};
+use crate::channel::{Channel, Enforcement, Kind, Login, Owner, Resume, Upstream};
 
 /// What channels refer to.
 pub(super) struct Shared<'c> {
@@ -152,6 +152,34 @@ fn channel<'t>(
             );
         }
     }
+    if let (
+        Some(Login {
+            resume: Resume::Replay { .. },
+            ..
+        }),
+        Some(node),
+    ) = (&channel.login, table.get("resume"))
+    {
+        let routes = written.iter().filter(|written| judged(written));
+        let upstreams: Vec<_> = routes.map(|written| &written.route.upstream).collect();
+        replays(node, &upstreams, shared.server.extra_roots.is_some());
+    }
     routes.extend(written);
     channel
+}
+
+/// Replays go through chatgate's own client, which does not see how an upstream's
+/// certificate is checked otherwise.
+fn replays(node: Node<'_>, upstreams: &[&Arc<Upstream>], rooted: bool) {
+    let own = |upstream: &&&Arc<Upstream>| {
+        !rooted && upstream.tls.as_ref().is_some_and(|tls| tls.ca.is_some())
+    };
+    if let Some(upstream) = upstreams.iter().find(own) {
+        let message = format!(
+            "the certificate of `{}` is checked when a request is replayed, and chatgate's client does not know its `ca`",
+            upstream.name
+        );
+        let help = "name the same file as `extra_roots` in [server]";
+        node.warn(Wrong::new(message, help));
+    }
 }

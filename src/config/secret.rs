@@ -1,7 +1,7 @@
 //! Secrets and the contents of key files. Nothing read here is ever shown.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 
 use super::reader::{Node, Wrong, clean};
@@ -51,6 +51,10 @@ impl Node<'_> {
             File::open(&path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes));
         let shown = clean(&path.display().to_string());
         match read {
+            Err(error) if error.kind() == ErrorKind::NotFound => self.error(Wrong::new(
+                format!("there is no file {shown}"),
+                "names are relative to the directory of the configuration; `chatgate keygen` makes keys",
+            )),
             Err(error) => self.error(format!("cannot read {shown}: {error}")),
             Ok(0) => self.error(format!("{shown} is empty")),
             Ok(length) if length as u64 > LONGEST => {

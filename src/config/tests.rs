@@ -2,6 +2,7 @@
 
 mod broken;
 mod canary;
+mod page;
 
 use std::fs;
 use std::path::Path;
@@ -52,6 +53,11 @@ fn keys() -> TempDir {
             &made.signing_key.serialize_pem(),
         );
     }
+    fs::copy(
+        dir.path().join("tls/chain.pem"),
+        dir.path().join("tls/backend-ca.pem"),
+    )
+    .unwrap();
     write("keys/garbage.pem", "-----BEGIN GARBAGE-----\nAAAA\n");
     write("keys/empty", "");
     write("keys/line-end", "\n");
@@ -59,186 +65,7 @@ fn keys() -> TempDir {
 }
 
 /// Every key there is.
-const GOOD: &str = r#"[server]
-public_url = "https://chat.example.com/"
-endpoints = "/.gate"
-drain_timeout = "10s"
-workers = 2
-extra_roots = "tls/chain.pem"
-
-[[listener]]
-address = "127.0.0.1:8443"
-tls = { certificate = "tls/chain.pem", key = "tls/key.pem" }
-http2 = true
-[[listener]]
-address = "[::1]:8080"
-
-[admin]
-address = "127.0.0.1:9090"
-
-[log]
-format = "json"
-level = "debug"
-
-[store]
-max_interactions = 1_000
-max_bytes = "64MiB"
-
-[identity]
-levels = ["claimed", "verified", "strong"]
-
-[upstream.bot]
-url = "https://[::1]:5005"
-http2 = true
-connect_timeout = "1s"
-read_timeout = "1m30s"
-ca = "tls/chain.pem"
-server_name = "bot.internal"
-
-[upstream.files]
-url = "http://files.internal"
-
-[channel.web]
-upstream = "bot"
-authentication_token_ttl = "10m"
-authentication_timeout = "30m"
-interaction_timeout = "2h"
-absolute_timeout = "12h"
-authentication_url = "https://www.example.com/login?theme=chat"
-authentication_security_key = [{ file = "keys/web.key" }, { file = "keys/old.key" }]
-authentication_return_keys = [{ algorithm = "ES256", kid = "s", pem = { file = "keys/site.pem" } }]
-return_tolerance = "1m"
-return_to = "https://www.example.com/chat#open"
-interaction_label = "id"
-resume = "replay"
-replay_max_body = "32KiB"
-
-[channel.web.authentication_parameters]
-token = "t"
-callback = ""
-signature = "sig"
-
-[channel.web.owner]
-selector = [{ header = "Authorization", scheme = "Bearer" }, { cookie = "sid" }]
-
-[[channel.web.flag]]
-name = "private"
-status = [200, 401]
-header = { name = "X-Auth-Required", values = ["yes", "true"] }
-json = "$..authentication_required"
-equals = true
-level = { json = "$..authentication_level", fallback = "strong" }
-observe = true
-strip = true
-[[channel.web.flag]]
-status = 401
-
-[channel.web.inspect]
-max_body = "2MiB"
-oversize = "release"
-undecodable = "block"
-malformed = "release"
-
-[channel.web.challenge]
-status = 401
-headers = { "X-Challenge" = "{{ level }}" }
-text = "Log in: {{ login_url }} {{ continue_url }} {{ capture.thread }}"
-content_type = "text/plain"
-capture = { thread = [{ json = "$.thread" }, { answer_header = "X-Thread" }] }
-
-[channel.web.inject]
-headers = { "X-Customer-Id" = "subject", "X-Customer-Mail" = "claims.email" }
-members = { "metadata.customer" = "subject" }
-assertion = { header = "X-Assertion", issuer = "https://chat.example.com", audience = "bot", ttl = "90s", key = { file = "keys/assertion.pem" } }
-
-[[channel.web.identity]]
-name = "site"
-kind = "jwt"
-from = [{ header = "Authorization", scheme = "Bearer" }, { query = "jwt" }]
-keys = [
-  { algorithm = "HS256", secret = { file = "keys/site.key" } },
-  { algorithm = "ES256", kid = "2026", pem = { file = "keys/site.pem" } },
-  { algorithms = ["ES256"], jwks_file = "keys/site.jwks" },
-  { algorithms = ["RS256", "PS256"], jwks_url = "https://www.example.com/jwks.json", refresh = "1h", cooldown = "1m" },
-]
-issuer = "https://www.example.com"
-audience = ["chat", "web"]
-leeway = "10s"
-required_claims = ["email"]
-subject_claim = "id"
-single_use = true
-level = "verified"
-
-[[channel.web.identity]]
-name = "widget"
-kind = "hmac"
-identifier = { json = "$.metadata.user_id" }
-hash = { form = "hash" }
-secret = [{ file = "keys/widget.key" }, { file = "keys/site.key" }]
-digest = "sha512"
-encoding = "base64"
-
-[[channel.web.identity]]
-name = "website"
-kind = "session"
-cookie = "sid"
-url = "https://www.example.com/session"
-subject_claim = "sub"
-cache = "1m"
-timeout = "1s"
-
-[channel.web.side_call]
-method = "PUT"
-url = "https://bot.internal/private/{{ interaction }}"
-headers = { "X-Session" = "{{ interaction }}" }
-json = '{"customer": "{{ subject }}"}'
-sign = { kind = "jwt", algorithm = "HS256", secret = { file = "keys/bot.key" }, claims = '{"iss": "{{ interaction }}"}' }
-timeout = "2s"
-
-[channel.web.cors]
-origins = ["https://www.example.com"]
-credentials = true
-headers = ["X-Session"]
-
-[[channel.web.route]]
-kind = "pre-chat"
-method = "POST"
-path = "/chats"
-interaction = { answer_json = "$.id" }
-
-[[channel.web.route]]
-kind = "message"
-method = ["POST", "PUT"]
-host = "*.Example.com"
-path = "/chats/{id}/messages"
-interaction = { path = "id" }
-enforcement = "optional"
-max_body = "16KiB"
-upstream = "files"
-read_timeout = "5m"
-
-[[channel.web.route]]
-kind = "end"
-path = "/chats/{id}"
-method = "DELETE"
-interaction = { path = "id" }
-
-[[channel.web.route]]
-kind = "deny"
-path = "/admin/{*rest}"
-
-[channel.app]
-upstream = "files"
-authentication_url = "https://www.example.com/login"
-authentication_security_key = { file = "keys/web.key" }
-interaction_timeout = "1h"
-resume = "notify"
-owner = { cookie = "own" }
-flag = [{ header = { name = "X-Private" } }]
-challenge = { html = "<a href=\"{{ login_url }}\">log in</a>" }
-notify = { url = "https://files.internal/in", text = "{{ outcome }}", sign = { kind = "webhook", key = { file = "keys/web.key" } } }
-route = [{ kind = "message", path = "/app", interaction = { query = "id" } }]
-"#;
+const GOOD: &str = include_str!("tests/good.toml");
 
 fn good(text: &str, dir: &Path) -> (Config, Vec<Diagnostic>) {
     let read = parse(text, &dir.join("chatgate.toml"));

@@ -68,7 +68,7 @@ const ERRORS: &[Case] = &[
     ("origins = [\"https://www.example.com\"]", "origins = [«\"https://www.example.com/\"]", "ends with", ""),
     ("origins = [\"https://www.example.com\"]\ncredentials", "origins = [\"*\"]\n«credentials", "any website", ""),
     // ── files ─────────────────────────────────────────────────────────────
-    ("{ file = \"keys/bot.key\" }", "{ file = «\"keys/bott.key\" }", "cannot read", ""),
+    ("{ file = \"keys/bot.key\" }", "{ file = «\"keys/bott.key\" }", "there is no file", "keygen"),
     ("{ file = \"keys/bot.key\" }", "{ file = «\"keys/empty\" }", "is empty", ""),
     ("{ file = \"keys/bot.key\" }", "{ file = «\"keys/line-end\" }", "line end", ""),
     ("{ file = \"keys/bot.key\" }", "{ file = «\"keys\" }", "cannot read", ""),
@@ -136,6 +136,7 @@ const ERRORS: &[Case] = &[
 
 #[rustfmt::skip]
 const WARNINGS: &[Case] = &[
+    ("extra_roots = \"tls/chain.pem\"\n", "", "does not know its `ca`", "extra_roots"),
     ("{ file = \"keys/bot.key\" }", "«\"0123456789abcdef0123456789abcdef\"", "written into", "file ="),
     ("ca = \"tls/chain.pem\"", "verify = «false", "pretend", "`ca`"),
     ("owner = { cookie = \"own\" }\n", "", "taken for its owner", "`owner`"),
