@@ -335,6 +335,25 @@ fn the_answer_waits_for_the_owner_while_the_login_counts() {
 }
 
 #[test]
+fn nothing_waits_in_an_interaction_that_has_ended() {
+    let unlimited = Clocks {
+        token_ttl: None,
+        authentication_timeout: None,
+        ..CLOCKS
+    };
+    let mut i = Interaction::new(at(0));
+    let forever = Challenge {
+        ttl: None,
+        ..challenge(TOKEN, at(0))
+    };
+    i.challenge(forever, Some((CONTINUE, request())), ALICE)
+        .unwrap();
+    assert!(i.waiting(&CONTINUE, &unlimited, ALICE, at(299)).is_ok());
+    let waiting = i.waiting(&CONTINUE, &unlimited, ALICE, at(300));
+    assert_eq!(waiting.err(), Some(Reason::NothingHeld));
+}
+
+#[test]
 fn a_late_answer_goes_nowhere() {
     let mut i = challenged();
     i.resolve(&CONTINUE, answer());
