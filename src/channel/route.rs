@@ -86,6 +86,14 @@ pub struct Route {
 #[derive(Debug, Default)]
 pub struct Routes {
     all: Vec<(Arc<Route>, Pattern)>,
+    exact: Table,
+    /// The same routes as a careless backend might read them.
+    folded: Table,
+}
+
+/// Patterns by host.
+#[derive(Debug, Default)]
+struct Table {
     /// Routes of one host, by its lower-case name.
     hosts: HashMap<Box<str>, Node>,
     /// Routes of all hosts that end in `.example.com`, the longest first.
@@ -136,7 +144,7 @@ impl Routes {
                 message,
             };
             let pattern = Pattern::parse(&route.path).map_err(error);
-            let node = table.host(route.host.as_deref()).map_err(error);
+            let node = table.exact.host(route.host.as_deref()).map_err(error);
             // A route that cannot be read keeps its place, so that indices hold.
             let mut kept = Pattern::default();
             match (pattern, node) {
@@ -152,9 +160,18 @@ impl Routes {
             }
             table.all.push((route, kept));
         }
-        table
-            .domains
-            .sort_by_key(|(domain, _)| std::cmp::Reverse(domain.len()));
+        // Of two routes that fold into one, the first one in stays: the stricter.
+        for strict in [true, false] {
+            for (index, (route, pattern)) in table.all.iter().enumerate() {
+                if strict == (route.kind != Kind::Pass)
+                    && let Ok(node) = table.folded.host(route.host.as_deref())
+                {
+                    node.insert(&pattern.folded(), &route.methods, index);
+                }
+            }
+        }
+        table.exact.sort();
+        table.folded.sort();
         if errors.is_empty() {
             Ok(table)
         } else {
@@ -169,21 +186,8 @@ impl Routes {
     /// trailing dot matches nothing at all: it is another spelling of a name that
     /// may have routes of its own.
     pub fn find(&self, method: &Method, host: &str, path: &str) -> Option<Match<'_>> {
-        let host = without_port(host);
-        if host.ends_with('.') {
-            return None;
-        }
         let path = path.strip_prefix('/')?;
-        let exact = || self.hosts.get(&*lower_case(host))?.find(path, method);
-        let below = || {
-            let mut domains = self.domains.iter();
-            domains.find_map(|(domain, node)| {
-                is_below(host, domain).then(|| node.find(path, method))?
-            })
-        };
-        let index = exact()
-            .or_else(below)
-            .or_else(|| self.any.find(path, method))?;
+        let index = self.exact.find(method, host, path)?;
         let (route, pattern) = self.all.get(index)?;
         Some(Match {
             route,
@@ -191,9 +195,49 @@ impl Routes {
         })
     }
 
+    /// Whether a request that merely passes would be another, stricter route's to a
+    /// backend that ignores case, a slash at the end or percent-encoding. `passing`
+    /// is what [`Routes::find`] found.
+    pub fn is_disguised(&self, method: &Method, host: &str, path: &str, passing: &Route) -> bool {
+        let strange = |b: u8| b.is_ascii_uppercase() || b == b'%';
+        let spelled = path.ends_with('/') || path.bytes().any(strange);
+        if passing.kind != Kind::Pass || *passing.path == *path || !spelled {
+            return false;
+        }
+        let folded = tree::fold(path.strip_prefix('/').unwrap_or(path));
+        let meant = self.folded.find(method, host, &folded);
+        let meant = meant.and_then(|index| self.all.get(index));
+        meant.is_some_and(|(route, _)| route.kind != Kind::Pass)
+    }
+
     /// All routes.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.all.iter().map(|(route, _)| route)
+    }
+}
+
+impl Table {
+    /// The route of a host and a path without its first slash.
+    fn find(&self, method: &Method, host: &str, path: &str) -> Option<usize> {
+        let host = without_port(host);
+        if host.ends_with('.') {
+            return None;
+        }
+        let exact = || self.hosts.get(&*lower_case(host))?.find(path, method);
+        let below = || {
+            let mut domains = self.domains.iter();
+            domains.find_map(|(domain, node)| {
+                is_below(host, domain).then(|| node.find(path, method))?
+            })
+        };
+        exact()
+            .or_else(below)
+            .or_else(|| self.any.find(path, method))
+    }
+
+    fn sort(&mut self) {
+        self.domains
+            .sort_by_key(|(domain, _)| std::cmp::Reverse(domain.len()));
     }
 
     /// Where the routes of a configured host go.

@@ -139,6 +139,12 @@ pub async fn explain(
         return Ok(said.refuse(Reason::NoRoute));
     };
     let route = found.route;
+    if config
+        .routes
+        .is_disguised(&head.method, &target.host, &target.path, route)
+    {
+        return Ok(said.refuse(Reason::AmbiguousPath));
+    }
     let channel = &route.channel;
     said.step(
         "route",

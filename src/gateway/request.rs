@@ -72,6 +72,12 @@ pub(super) async fn arrive(
         return Ok(refuse(session, exchange, None, Reason::NoRoute));
     };
     let (route, params) = (found.route.clone(), found.params);
+    if config
+        .routes
+        .is_disguised(&method, &target.host, &target.path, &route)
+    {
+        return Ok(refuse(session, exchange, None, Reason::AmbiguousPath));
+    }
     if let (Some(cors), Some(_)) = (&route.channel.cors, &preflight) {
         return Ok(Step::Reply(Reply::preflight(cors, headers)));
     }

@@ -402,3 +402,45 @@ proptest! {
         prop_assert_eq!(found, at(&paths(&patterns).unwrap(), &request));
     }
 }
+
+#[test]
+fn a_strict_route_in_disguise_is_seen() {
+    let strict = |path: &str| {
+        let mut route = Arc::into_inner(route("POST", "", path)).unwrap();
+        route.kind = Kind::Message;
+        Arc::new(route)
+    };
+    let routes = Routes::new(vec![
+        route("", "", "/{*rest}"),
+        route("", "", "/Static/{file}"),
+        strict("/webhooks/rest/Webhook"),
+        strict("/chats/{id}:detect"),
+    ])
+    .unwrap();
+    let disguised = |method: Method, path: &str| {
+        let found = routes.find(&method, "x", path).unwrap();
+        routes.is_disguised(&method, "x", path, found.route)
+    };
+    for path in [
+        "/webhooks/rest/webhook/",
+        "/Webhooks/rest/webhook",
+        "/WEBHOOKS/REST/WEBHOOK",
+        "/webhooks/rest/Webhook/",
+        "/chats/1%3Adetect",
+        "/chats/1:DETECT",
+    ] {
+        assert!(disguised(Method::POST, path), "{path}");
+    }
+    for path in [
+        "/webhooks/rest/Webhook",
+        "/Static/App.js",
+        "/Else/where/",
+        "/chats/1:detect",
+    ] {
+        assert!(!disguised(Method::POST, path), "{path}");
+    }
+    assert!(
+        !disguised(Method::GET, "/Webhooks/rest/webhook"),
+        "another method is another route"
+    );
+}

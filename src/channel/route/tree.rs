@@ -9,11 +9,18 @@ use std::collections::BTreeMap;
 
 use http::Method;
 
-use crate::message::target::check_path;
+use crate::message::target::{check_path, decode};
 
 /// A path pattern.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pattern(Vec<Segment>);
+
+/// A path (without its first slash) as a careless backend reads it: decoded, in
+/// lower case, without a slash at the end.
+pub(super) fn fold(path: &str) -> String {
+    let decoded = decode(path).to_lowercase();
+    decoded.strip_suffix('/').unwrap_or(&decoded).to_owned()
+}
 
 /// What stands between two slashes of a pattern.
 #[derive(Clone, Debug)]
@@ -94,6 +101,26 @@ impl Pattern {
             left = after;
         }
         params
+    }
+
+    /// The pattern of all paths that a careless backend reads like this one's.
+    pub(super) fn folded(&self) -> Self {
+        let mut segments = self.0.clone();
+        for segment in &mut segments {
+            match segment {
+                Segment::Static(text) => *text = fold(text).into(),
+                Segment::Param { affix, .. } => {
+                    affix.prefix = fold(&affix.prefix).into();
+                    affix.suffix = fold(&affix.suffix).into();
+                }
+                Segment::Rest(_) => {}
+            }
+        }
+        let trailing = matches!(segments.last(), Some(Segment::Static(text)) if text.is_empty());
+        if trailing && segments.len() > 1 {
+            segments.pop();
+        }
+        Self(segments)
     }
 
     /// A path that it matches.
