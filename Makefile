@@ -17,10 +17,10 @@ demo:
 	@$(CARGO) run --locked --profile demo -- demo $(DEMO)
 
 test:
-	@.ci/setup build node browser
+	@.ci/setup build browser node samples
 	@$(MAKE) --no-print-directory lint
 	CHATGATE_TEST_BACKENDS=1 CHATGATE_TEST_BROWSER=1 $(CARGO) test --locked
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(CARGO) doc --locked --no-deps --document-private-items
 
 lint:
 	@.ci/setup build

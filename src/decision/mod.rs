@@ -1,7 +1,7 @@
 //! The core decides, the gateway carries out.
 //!
-//! Two pure functions are the heart of chatgate: [`request`] says what to do with
-//! a request, [`answer`] what to do with an answer. The gateway, `chatgate
+//! Two pure functions are the heart of chatgate: [`request()`] says what to do with
+//! a request, [`answer()`] what to do with an answer. The gateway, `chatgate
 //! explain`, the log and the metrics all act on what these two return, so they
 //! cannot disagree.
 

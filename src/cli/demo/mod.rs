@@ -18,7 +18,7 @@ use bot::Bot;
 use website::{Setting, Website};
 
 use super::check::shown;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Diagnostic};
 use crate::gateway::{self, Options};
 use crate::login::SecurityKeys;
 use crate::telemetry;
@@ -39,8 +39,8 @@ pub struct Args {
     /// How long a login link works.
     #[arg(long, value_name = "DURATION", default_value = "2m")]
     pub token_ttl: String,
-    /// How much is logged: error, warn, info, debug, trace.
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    /// How much is logged: error, warn, info (every exchange, the page's own polling too), debug, trace.
+    #[arg(long, value_name = "LEVEL", default_value = "warn")]
     pub log: String,
 }
 
@@ -79,7 +79,7 @@ fn welcome(args: &Args) -> String {
   Or with curl   curl -b jar -c jar http://{listen}/webhooks/rest/webhook \\
                    -H 'Content-Type: application/json' -d '{{\"sender\":\"me\",\"message\":\"statement\"}}'
 
-  Ctrl-C ends it.
+  Ctrl-C ends it. With --log info, each exchange and its verdict is shown here.
 "
     )
 }
@@ -117,8 +117,11 @@ pub fn start(args: &Args, clock: &Clock) -> Result<Config, String> {
         ("log_level", args.log.clone()),
     ]);
     // The one warning is of the key in the text; this text is in no file.
-    let (config, _) = config::parse(text, Path::new("conf/demo/chatgate.toml"))
-        .map_err(|mistakes| shown(&mistakes))?;
+    let (config, _) =
+        config::parse(text, Path::new("conf/demo/chatgate.toml")).map_err(|mistakes| {
+            let errors: Vec<_> = mistakes.into_iter().filter(Diagnostic::is_error).collect();
+            format!("the demo cannot start like this\n{}", shown(&errors))
+        })?;
 
     let setting = Setting::of(&config, CHANNEL).ok_or("the channel has no login and clocks")?;
     let bot = Bot::new(clock.clone(), setting.authentication_timeout);

@@ -114,6 +114,7 @@ impl Website {
             context! {
                 customer => customer.map_or("", |customer| customer.id),
                 name => customer.map(|customer| customer.name),
+                public_url => &self.setting.public_url,
                 authentication_timeout => spoken(self.setting.authentication_timeout),
                 token_ttl => spoken(self.setting.token_ttl),
             },
