@@ -95,14 +95,18 @@ pub fn request(asked: Asked<'_>) -> ForRequest {
         }
     }
 
+    let known = standing.identity.as_ref();
+    // A weaker proof beside a login that counts takes nothing away from it.
+    let proven = proven.filter(|proven| standing.level() <= proven.level);
     let log_in = proven.is_some();
+    let news = proven.as_ref().is_some_and(|proven| known != Some(proven));
     // A pass-through route carries no conversation, so nothing of one is injected.
-    let standing_counts = route.kind != Kind::Pass;
-    let identity = proven.or_else(|| standing.identity.clone().filter(|_| standing_counts));
+    let counts = known.filter(|_| route.kind != Kind::Pass).cloned();
+    let identity = proven.or(counts);
     let announce = identity.is_some()
         && route.channel.side_call.is_some()
         && route.kind != Kind::End
-        && (log_in || standing.unannounced);
+        && (news || standing.unannounced);
     let reason = if identity.is_some() {
         Reason::Authenticated
     } else {

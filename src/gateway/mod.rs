@@ -4,16 +4,16 @@
 //!
 //! | file | phase |
 //! |---|---|
-//! | [`admit`] | ambiguous targets, hosts, duplicated headers are refused |
-//! | [`endpoints`] | our own addresses: login return, `continue`, key set, page |
-//! | [`request`] | route → body → interaction → proof → verdict → side call |
-//! | [`inject`] | managed headers and members off, verified ones on |
-//! | [`hold`] | an answer that may be flagged is held back, head and all |
-//! | [`verdict`] | the judgement on a held answer, carried out |
-//! | [`resume`] | after the login: replay, notice |
-//! | [`respond`] | every answer that chatgate makes itself |
-//! | [`proxy`] | pingora's hooks, each one line of the above |
-//! | [`server`] | listeners, reload, drain |
+//! | `admit` | ambiguous targets, hosts, duplicated headers are refused |
+//! | `endpoints` | our own addresses: login return, `continue`, key set, page |
+//! | `request` | route → body → interaction → proof → verdict → side call |
+//! | `inject` | managed headers and members off, verified ones on |
+//! | `hold` | an answer that may be flagged is held back, head and all |
+//! | `verdict` | the judgement on a held answer, carried out |
+//! | `resume` | after the login: replay, notice |
+//! | `respond` | every answer that chatgate makes itself |
+//! | `proxy` | pingora's hooks, each one line of the above |
+//! | `server` | listeners, reload, drain |
 
 mod admit;
 mod certificate;
