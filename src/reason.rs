@@ -35,7 +35,7 @@ macro_rules! reasons {
 
             /// What the code means, for operators.
             pub const fn meaning(self) -> &'static str {
-                match self { $(Reason::$name => concat!($($doc),+),)+ }
+                match self { $(Reason::$name => concat!($($doc),+).trim_ascii(),)+ }
             }
         }
     };
@@ -97,7 +97,7 @@ reasons! {
     // ── answers ───────────────────────────────────────────────────────────
     /// Nothing in the answer asks for authentication.
     Unflagged "unflagged" 200 "";
-    /// Flagged, and the interaction is authenticated at that level.
+    /// The customer is authenticated, at the level that is asked for.
     Authenticated "authenticated" 200 "";
     /// Flagged, and the interaction is not authenticated at that level.
     Flagged "flagged" 200 "Authentication is required.";
@@ -137,7 +137,7 @@ reasons! {
     /// The customer cancelled.
     LoginCancelled "login-cancelled" 200 "The login was cancelled.";
     // ── the rest ──────────────────────────────────────────────────────────
-    /// Passed without a judgement: the route asks for none.
+    /// Went to the backend, for an anonymous customer or on a route that asks for nothing.
     Passed "passed" 200 "";
     /// Nothing is waiting at this `continue` URL for whoever asks.
     NothingHeld "nothing-held" 404 "Nothing is waiting here.";

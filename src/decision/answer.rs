@@ -30,6 +30,26 @@ pub enum ForAnswer {
     Block(Reason),
 }
 
+/// Who an answer is for, at the moment it is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asker {
+    /// The level that counts.
+    pub level: Level,
+    /// Whether the interaction is named: without that nobody can be asked to log in.
+    pub named: bool,
+    /// Whether the interaction is somebody else's.
+    pub foreign: bool,
+}
+
+impl Asker {
+    /// Nobody in particular.
+    pub const ANONYMOUS: Asker = Asker {
+        level: Level::ANONYMOUS,
+        named: false,
+        foreign: false,
+    };
+}
+
 /// What the head of an answer says of how it has to be handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Candidate {
@@ -56,7 +76,8 @@ pub fn candidate(channel: &Channel, head: &AnswerView<'_>, level: Level) -> Cand
 
 /// Decides on a whole answer. `answer.body` is `None` when it is longer than the
 /// channel's cap.
-pub fn answer(channel: &Channel, answer: &AnswerView<'_>, level: Level) -> ForAnswer {
+pub fn answer(channel: &Channel, answer: &AnswerView<'_>, asker: Asker) -> ForAnswer {
+    let level = asker.level;
     let mut demanded: Option<(usize, Level)> = None;
     let mut strip = Vec::new();
     let mut observed = false;
@@ -88,9 +109,12 @@ pub fn answer(channel: &Channel, answer: &AnswerView<'_>, level: Level) -> ForAn
         }
     }
 
-    match demanded {
-        Some((flag, wants)) if wants > level => return ForAnswer::Challenge { flag, level: wants },
-        _ => {}
+    if let Some((flag, wants)) = demanded.filter(|(_, wants)| *wants > level) {
+        return match channel.login {
+            Some(_) if asker.foreign => ForAnswer::Block(Reason::NotOwner),
+            Some(_) if asker.named => ForAnswer::Challenge { flag, level: wants },
+            _ => ForAnswer::Block(Reason::ChallengeImpossible),
+        };
     }
     if undecided && let Some((reason, Unreadable::Block)) = first_unreadable(channel, answer) {
         return ForAnswer::Block(reason);

@@ -8,5 +8,5 @@
 mod answer;
 mod request;
 
-pub use answer::{Candidate, ForAnswer, answer, candidate};
+pub use answer::{Asker, Candidate, ForAnswer, answer, candidate};
 pub use request::{Asked, ForRequest, Forward, request};

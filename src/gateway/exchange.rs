@@ -15,9 +15,9 @@ use super::hold::Hold;
 use super::inject::BodyEdit;
 use crate::channel::{Kind, Route};
 use crate::config::Config;
-use crate::decision::Forward;
+use crate::decision::{Asker, Forward};
 use crate::interaction::store::Key;
-use crate::interaction::{Evidence, Level, Standing};
+use crate::interaction::{Evidence, Standing};
 use crate::message::{Body, RequestView};
 use crate::reason::Reason;
 use crate::telemetry::Exchanged;
@@ -53,8 +53,8 @@ pub(super) struct Exchange {
     pub forward: Option<Forward>,
     /// Edits of a request body that was not read in advance.
     pub edit: BodyEdit,
-    /// The level that counted when the answer began.
-    pub level: Level,
+    /// Who the answer was for when it began.
+    pub asker: Asker,
     /// The answer, where it is held back.
     pub hold: Hold,
     /// Why a hook gave the exchange up.
@@ -101,7 +101,7 @@ impl Exchange {
             login_time: None,
             forward: None,
             edit: BodyEdit::default(),
-            level: Level::ANONYMOUS,
+            asker: Asker::ANONYMOUS,
             hold: Hold::default(),
             withheld: None,
             broken: false,

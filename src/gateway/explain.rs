@@ -13,10 +13,10 @@ use super::admit;
 use super::inject::{self, Injected};
 use super::request;
 use crate::config::Config;
-use crate::decision::{self, Asked, ForAnswer, ForRequest};
+use crate::decision::{self, Asked, Asker, ForAnswer, ForRequest};
 use crate::identity::{Caches, Proof};
 use crate::interaction::{Identity, Level, Standing};
-use crate::message::{AnswerView, Body, RequestView};
+use crate::message::{AnswerView, Body, RequestView, Selector};
 use crate::reason::Reason;
 use crate::time::Time;
 
@@ -221,11 +221,11 @@ pub async fn explain(
     if forward.announce {
         said.step("side call", "completes first");
     }
-    let mut doing = vec![format!(
-        "forwarded: {} — {}",
-        forward.reason,
-        forward.reason.meaning()
-    )];
+    let whose = forward.identity.as_ref();
+    let whose = whose.map_or("anonymous".into(), |identity| {
+        crate::telemetry::clean(identity.subject())
+    });
+    let mut doing = vec![format!("forwarded, as {whose}")];
     doing.extend(injected.map(|_| format!("injected: {}", injects(channel))));
     doing.extend(forward.end.then(|| "the interaction ends".to_owned()));
     doing.push(
@@ -239,15 +239,18 @@ pub async fn explain(
     said.step("verdict", doing.join("\n"));
 
     if let (Some(answer), true) = (answer, forward.judge) {
-        let level = if forward.log_in {
-            forward
-                .identity
-                .as_ref()
-                .map_or(Level::ANONYMOUS, |identity| identity.level)
-        } else {
-            standing.level()
+        let level = match (&forward.identity, forward.log_in) {
+            (Some(identity), true) => identity.level,
+            _ => standing.level(),
         };
-        judge(&mut said, config, channel, answer, level)?;
+        // A pre-chat's interaction may be named by its answer.
+        let selector = route.interaction.as_ref();
+        let asker = Asker {
+            level,
+            named: interaction.is_some() || selector.is_some_and(Selector::needs_answer),
+            foreign: standing.foreign,
+        };
+        judge(&mut said, config, channel, answer, asker)?;
     }
     Ok(said)
 }
@@ -257,7 +260,7 @@ fn judge(
     config: &Config,
     channel: &crate::channel::Channel,
     answer: &Answer,
-    level: Level,
+    asker: Asker,
 ) -> Result<(), String> {
     let status = StatusCode::from_u16(answer.status)
         .map_err(|_| format!("{} is no status", answer.status))?;
@@ -286,7 +289,7 @@ fn judge(
         let observed = if flag.observe { " (observed only)" } else { "" };
         said.step("flag", format!("{}: {matches}{observed}", flag.name));
     }
-    let verdict = decision::answer(channel, &view, level);
+    let verdict = decision::answer(channel, &view, asker);
     said.step(
         "verdict",
         match &verdict {

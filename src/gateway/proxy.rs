@@ -144,11 +144,11 @@ impl ProxyHttp for Proxy {
                 headers: &head.headers,
                 body: None,
             };
-            let level = verdict::level_now(&self.state, exchange).await;
-            exchange.level = level;
+            let asker = verdict::asker(&self.state, exchange).await;
+            exchange.asker = asker;
             let binds = exchange.binds_from_answer();
             let inspection = &route.channel.inspection;
-            if binds || decision::candidate(&route.channel, &view, level) == Candidate::Yes {
+            if binds || decision::candidate(&route.channel, &view, asker.level) == Candidate::Yes {
                 return exchange.hold.begin(session, head, inspection.max_body);
             }
         }

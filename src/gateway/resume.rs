@@ -14,7 +14,7 @@ use super::request::call_values;
 use super::verdict;
 use crate::channel::{Channel, Resume, Route};
 use crate::config::Config;
-use crate::decision::{self, ForAnswer};
+use crate::decision::{self, Asker, ForAnswer};
 use crate::interaction::{Answer, Held, HeldRequest, Identity, Key, Redeemed, TokenHash};
 use crate::message::header::HOP_BY_HOP;
 use crate::message::{AnswerView, Body};
@@ -249,7 +249,12 @@ impl Replay {
             headers: &head.headers,
             body: Some(&body),
         };
-        match decision::answer(&self.channel, &view, self.identity.level) {
+        let asker = Asker {
+            level: self.identity.level,
+            named: true,
+            foreign: false,
+        };
+        match decision::answer(&self.channel, &view, asker) {
             ForAnswer::Release { strip, .. } => {
                 let (headers, body) =
                     verdict::stripped(&self.channel, head.headers, body.bytes().clone(), &strip);

@@ -18,7 +18,7 @@ use super::hold::Held;
 use super::request;
 use super::respond::{self, Reply};
 use crate::channel::{Channel, Kind, Login, Resume};
-use crate::decision::{self, ForAnswer};
+use crate::decision::{self, Asker, ForAnswer};
 use crate::interaction::{self, Challenge, HeldRequest, Level, TokenHash};
 use crate::login::LoginToken;
 use crate::login::page::LoginUrl;
@@ -28,33 +28,37 @@ use crate::reason::Reason;
 /// Digests of a body that no longer is what they were made of.
 const DIGESTS: &[&str] = &["content-md5", "digest", "content-digest", "repr-digest"];
 
-/// The level that counts for this client at this moment, asked anew for each
-/// answer: a login may have run out, or been revoked, while the backend worked.
-pub(super) async fn level_now(state: &State, exchange: &Exchange) -> Level {
+/// Who an answer is for, asked anew for each: a login may have run out, or been
+/// revoked, while the backend worked.
+pub(super) async fn asker(state: &State, exchange: &Exchange) -> Asker {
     let Some(route) = exchange.route() else {
-        return Level::ANONYMOUS;
+        return Asker::ANONYMOUS;
     };
     let channel = &route.channel;
     let Some(key) = exchange.key.as_ref().filter(|_| channel.keeps_state()) else {
         // A proof on the request itself counts for its own answer.
-        let identity = exchange
-            .forward
-            .as_ref()
-            .and_then(|forward| forward.identity.as_ref());
-        return identity.map_or(Level::ANONYMOUS, |identity| identity.level);
+        let forward = exchange.forward.as_ref();
+        let identity = forward.and_then(|forward| forward.identity.as_ref());
+        let level = identity.map_or(Level::ANONYMOUS, |identity| identity.level);
+        return Asker {
+            level,
+            ..Asker::ANONYMOUS
+        };
     };
     let now = state.clock.now();
-    let level = state
+    let standing = state
         .store
         .read(key, &channel.clocks, now, |interaction| {
-            interaction.map_or(Level::ANONYMOUS, |interaction| {
-                interaction
-                    .standing(&channel.clocks, exchange.evidence, now)
-                    .level()
-            })
+            interaction
+                .map(|interaction| interaction.standing(&channel.clocks, exchange.evidence, now))
         })
         .await;
-    level.unwrap_or(Level::ANONYMOUS)
+    let standing = standing.ok().flatten().unwrap_or_default();
+    Asker {
+        level: standing.level(),
+        named: true,
+        foreign: standing.foreign,
+    }
 }
 
 /// Judges a held answer and writes what the customer gets.
@@ -85,8 +89,8 @@ pub(super) async fn carry_out(
     {
         return refuse(session, exchange, channel, reason).await;
     }
-    let level = level_now(state, exchange).await;
-    let verdict = decision::answer(channel, &view, level);
+    let asker = asker(state, exchange).await;
+    let verdict = decision::answer(channel, &view, asker);
     match verdict {
         ForAnswer::Release { reason, strip } => {
             exchange.reason = reason;
@@ -238,7 +242,7 @@ pub(super) fn release_oversize(
         headers: &held.head.headers,
         body: None,
     };
-    let ForAnswer::Release { reason, .. } = decision::answer(&route.channel, &view, exchange.level)
+    let ForAnswer::Release { reason, .. } = decision::answer(&route.channel, &view, exchange.asker)
     else {
         return Ok(None);
     };
