@@ -105,6 +105,10 @@ impl Flag {
                 names,
                 fallback,
             } => match selector.answer(answer) {
+                // It may name one where nobody looked.
+                Ok(None) if answer.body.is_none() && selector.needs_answer_body() => {
+                    level(names.len())
+                }
                 Ok(None) => *fallback,
                 Ok(Some(name)) => {
                     let known = names.iter().position(|known| **known == *name);
@@ -308,5 +312,8 @@ mod tests {
         ] {
             assert_eq!(judge(&[], body, |a| flag.level(a)), level, "{body}");
         }
+        // Too long to be read, it may name any.
+        let unread = judge(&[], "", |a| flag.level(&AnswerView { body: None, ..*a }));
+        assert_eq!(unread, Level(3));
     }
 }

@@ -166,7 +166,7 @@ fn unreadable(
     }
     match body.json() {
         Ok(_) => None,
-        Err(_) if wide || is_json(answer.headers) => {
+        Err(_) if wide || is_json(answer.headers) || opens_json(body.bytes()) => {
             Some((Reason::AnswerMalformed, inspection.malformed))
         }
         Err(_) => None,
@@ -192,14 +192,23 @@ fn encoded(headers: &HeaderMap) -> bool {
         })
 }
 
-/// Whether the body says that it is JSON, or does not say what it is.
+/// Whether the body says that it is JSON, or several of it (`application/jsonl`,
+/// a script around it, a multipart with it), or does not say what it is.
 fn is_json(headers: &HeaderMap) -> bool {
     media_type(headers).is_none_or(|(kind, _)| {
-        kind == "application/json" || kind == "text/json" || kind.ends_with("+json")
+        kind.contains("json") || kind.contains("javascript") || kind.starts_with("multipart/")
     })
 }
 
-/// Media types that no messaging client reads as JSON.
+/// Whether the body begins like JSON, whatever it is called: lenient readers find
+/// something in what is none.
+fn opens_json(body: &[u8]) -> bool {
+    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
+}
+
+/// Media types that no messaging client reads as JSON. `text/html` is none of them:
+/// frameworks call JSON so when nobody says otherwise, and browsers read it all the same.
 fn passes_by(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
@@ -218,10 +227,7 @@ fn passes_by(headers: &HeaderMap) -> bool {
         "audio/",
         "video/",
         "font/",
-        "text/html",
         "text/css",
-        "text/javascript",
-        "application/javascript",
         "application/pdf",
         "application/zip",
     ]
@@ -253,6 +259,115 @@ impl Flag {
             FlagLevel::Named {
                 names, fallback, ..
             } => level >= *fallback && usize::from(level.0) >= names.len(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::channel::Inspection;
+    use crate::channel::flag::JsonCondition;
+    use crate::message::{Body, JsonPath};
+
+    fn channel() -> Channel {
+        let json = JsonCondition {
+            path: JsonPath::parse("$..protected").unwrap(),
+            equals: None,
+        };
+        let flag = Flag {
+            name: "f".into(),
+            status: Vec::new(),
+            header: None,
+            json: Some(json),
+            level: FlagLevel::Fixed(Level(1)),
+            observe: false,
+            strip: false,
+        };
+        Channel {
+            name: "web".into(),
+            clocks: Default::default(),
+            verifiers: Vec::new(),
+            owner: None,
+            inject: Default::default(),
+            flags: vec![flag],
+            inspection: Inspection::default(),
+            login: None,
+            side_call: None,
+            cors: None,
+        }
+    }
+
+    fn judge(kind: &str, body: &str) -> (Candidate, ForAnswer) {
+        let kind = HeaderValue::from_str(kind).unwrap();
+        let headers = [(CONTENT_TYPE, kind)].into_iter().collect();
+        let body = Body::new(Bytes::copy_from_slice(body.as_bytes()));
+        let view = AnswerView {
+            status: StatusCode::OK,
+            headers: &headers,
+            body: Some(&body),
+        };
+        let head = AnswerView { body: None, ..view };
+        let anonymous = Level::ANONYMOUS;
+        let channel = channel();
+        (
+            candidate(&channel, &head, anonymous),
+            answer(&channel, &view, anonymous),
+        )
+    }
+
+    #[test]
+    fn json_is_json_whatever_it_is_called() {
+        let challenged = ForAnswer::Challenge {
+            flag: 0,
+            level: Level(1),
+        };
+        for kind in [
+            "text/html",
+            "text/html; charset=utf-8",
+            "text/plain",
+            "text/javascript",
+            "x/y",
+        ] {
+            let flagged = judge(kind, r#"[{"protected":true,"text":"T"}]"#);
+            assert_eq!(flagged, (Candidate::Yes, challenged.clone()), "{kind}");
+        }
+    }
+
+    #[test]
+    fn what_only_a_lenient_reader_understands_is_blocked() {
+        let blocked = ForAnswer::Block(Reason::AnswerMalformed);
+        for (kind, body) in [
+            (
+                "application/jsonl",
+                "{\"text\":\"T\"}\n{\"protected\":true}\n",
+            ),
+            ("application/x-jsonlines", "1\n{\"protected\":true}\n"),
+            ("application/json-seq", "\u{1e}{\"protected\":true}\n"),
+            ("text/plain", "{\"text\":\"T\"}\n{\"protected\":true}\n"),
+            ("text/plain", "\u{feff}{\"protected\":true,}"),
+            ("text/html", "[{\"protected\":true,}]"),
+            ("application/javascript", "show({\"protected\":true})"),
+            (
+                "multipart/mixed; boundary=b",
+                "--b\r\n\r\n{\"protected\":true}\r\n--b--",
+            ),
+        ] {
+            assert_eq!(judge(kind, body).1, blocked, "{kind}: {body}");
+        }
+        for (kind, body) in [
+            ("text/html", "<p>protected</p>"),
+            ("text/plain", "protected"),
+            ("multipart/mixed; boundary=b", "--b\r\n\r\nT\r\n--b--"),
+        ] {
+            let released = ForAnswer::Release {
+                reason: Reason::Unflagged,
+                strip: Vec::new(),
+            };
+            assert_eq!(judge(kind, body).1, released, "{kind}: {body}");
         }
     }
 }
