@@ -3,7 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, IF_RANGE, RANGE,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, IF_RANGE, RANGE,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -11,6 +11,7 @@ use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use serde_json::Value;
 
+use super::disguise::{form_names, is_form, odd_charset};
 use super::exchange::Exchange;
 use crate::channel::inject::Facts;
 use crate::channel::{Channel, Kind};
@@ -183,7 +184,14 @@ pub(super) fn edit_body(
         // Encoded, a managed member could pass unseen.
         return Err(Reason::BadBody);
     }
-    if !looks_like_object(body) && !declared_json(headers) {
+    if odd_charset(headers) {
+        return Err(Reason::BadBody);
+    }
+    if !looks_like_object(body) {
+        if is_form(headers) && form_names(body, &config.managed_members) {
+            return Err(Reason::BadBody);
+        }
+        // An array or a bare value has no members to take out or to set.
         return Ok(None);
     }
     let managed: Vec<(&MemberPath, Option<&Value>)> = config
@@ -197,10 +205,6 @@ pub(super) fn edit_body(
             (path, value)
         })
         .collect();
-    if !looks_like_object(body) {
-        // An array or a bare value has no members to take out or to set.
-        return Ok(None);
-    }
     match edit::set_members(body, &managed) {
         Ok(edited) => Ok(edited.map(Bytes::from)),
         Err(_) => Err(Reason::BadBody),
@@ -220,22 +224,9 @@ fn leads(byte: &u8) -> bool {
     byte.is_ascii_whitespace() || matches!(byte, 0 | 0xef | 0xbb | 0xbf | 0xfe | 0xff)
 }
 
-fn declared_json(headers: &HeaderMap) -> bool {
-    let value = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let kind = value
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    kind == "application/json" || kind.ends_with("+json")
-}
-
 /// The edit of a request body that streams by on a route that does not read it:
-/// managed members are taken out of a JSON object, anything else passes.
+/// managed members are taken out of a JSON object, a form that has some is refused,
+/// anything else passes.
 #[derive(Default)]
 pub(super) struct BodyEdit {
     armed: bool,
@@ -247,6 +238,12 @@ impl BodyEdit {
     /// Holds the body from its first byte on.
     pub(super) fn arm(&mut self) {
         self.armed = true;
+    }
+
+    /// Begins anew: a retry sends the body again, from its first byte on.
+    pub(super) fn rewind(&mut self) {
+        self.held.clear();
+        self.passing = false;
     }
 
     /// Whether the body's length may change.
@@ -268,8 +265,11 @@ impl BodyEdit {
         if let Some(bytes) = chunk.take() {
             self.held.extend_from_slice(&bytes);
         }
-        let blank = self.held.iter().all(leads);
-        if !end && (blank || looks_like_object(&self.held)) {
+        if odd_charset(headers) {
+            return Err(Reason::BadBody);
+        }
+        let undecided = self.held.iter().all(leads) || is_form(headers);
+        if !end && (undecided || looks_like_object(&self.held)) {
             if self.held.len() > STREAMED_JSON_CAP {
                 return Err(Reason::BodyTooLarge);
             }
@@ -313,6 +313,115 @@ impl Exchange {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A channel that manages `X-Customer-Id` and `metadata.customer`.
+    fn config() -> Config {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("chatgate.toml");
+        let text = r#"
+            [server]
+            public_url = "http://127.0.0.1:8080"
+            [[listener]]
+            address = "127.0.0.1:8080"
+            [upstream.bot]
+            url = "http://127.0.0.1:5005"
+            [channel.web]
+            upstream = "bot"
+            [[channel.web.identity]]
+            name = "site"
+            kind = "jwt"
+            from = { header = "Authorization", scheme = "Bearer" }
+            keys = [{ algorithm = "HS256", secret = "0123456789abcdef0123456789abcdef" }]
+            [channel.web.inject]
+            headers = { "X-Customer-Id" = "subject" }
+            members = { "metadata.customer" = "subject" }
+            [[channel.web.route]]
+            kind = "pass"
+            path = "/{*rest}"
+            enforcement = "optional"
+        "#;
+        std::fs::write(&file, text).unwrap();
+        crate::config::load(&file).unwrap().0
+    }
+
+    fn kind(value: &str) -> HeaderMap {
+        let value = HeaderValue::from_str(value).unwrap();
+        [(http::header::CONTENT_TYPE, value)].into_iter().collect()
+    }
+
+    const FORGED: &[u8] = br#"{"metadata":{"customer":"alice"}}"#;
+
+    #[test]
+    fn a_body_that_streams_is_edited_on_every_attempt() {
+        let config = config();
+        let mut edit = BodyEdit::default();
+        edit.arm();
+        for _ in 0..2 {
+            edit.rewind();
+            let (one, two) = FORGED.split_at(12);
+            let mut first = Some(Bytes::from_static(one));
+            edit.chunk(&config, &HeaderMap::new(), &mut first, false)
+                .unwrap();
+            assert_eq!(first.as_deref(), Some(&b""[..]));
+            let mut last = Some(Bytes::from_static(two));
+            edit.chunk(&config, &HeaderMap::new(), &mut last, true)
+                .unwrap();
+            assert_eq!(last.as_deref(), Some(&br#"{"metadata":{}}"#[..]));
+        }
+        // Given up in the middle, what was held belongs to that attempt alone.
+        edit.rewind();
+        let mut part = Some(Bytes::from_static(b"{\"metadata\":"));
+        edit.chunk(&config, &HeaderMap::new(), &mut part, false)
+            .unwrap();
+        edit.rewind();
+        let mut whole = Some(Bytes::from_static(FORGED));
+        edit.chunk(&config, &HeaderMap::new(), &mut whole, true)
+            .unwrap();
+        assert_eq!(whole.as_deref(), Some(&br#"{"metadata":{}}"#[..]));
+    }
+
+    #[test]
+    fn a_member_that_only_the_backend_would_see_is_refused() {
+        let config = config();
+        let text = std::str::from_utf8(FORGED).unwrap();
+        let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let json = "application/json";
+        for (kind, body) in [
+            (kind(json), wide.clone()),
+            (kind("text/plain"), wide),
+            (
+                kind("application/json; charset=utf-7"),
+                br#"{"metad+AGE-ta":{"customer":"alice"}}"#.to_vec(),
+            ),
+            (kind("text/plain; charset=cp037"), vec![0xC0, 0x7F, 0xD0]),
+            (
+                kind("application/x-www-form-urlencoded"),
+                b"text=x&metadata[customer]=alice".to_vec(),
+            ),
+        ] {
+            let refused = Err(Reason::BadBody);
+            assert_eq!(edit_body(&config, &kind, &body, &[]), refused, "{kind:?}");
+            let mut edit = BodyEdit::default();
+            edit.arm();
+            let verdict = body
+                .chunks(3)
+                .map(|part| (Bytes::copy_from_slice(part), false))
+                .chain([(Bytes::new(), true)])
+                .try_for_each(|(part, end)| {
+                    let mut chunk = (!end).then_some(part);
+                    edit.chunk(&config, &kind, &mut chunk, end)?;
+                    let on = chunk.is_some_and(|chunk| !chunk.is_empty());
+                    assert!(!on, "{kind:?}: something went on");
+                    Ok(())
+                });
+            assert_eq!(verdict, Err(Reason::BadBody), "{kind:?}");
+        }
+        let form = kind("application/x-www-form-urlencoded");
+        assert_eq!(
+            edit_body(&config, &form, b"text=x&metadata[lang]=en", &[]),
+            Ok(None)
+        );
+    }
 
     #[test]
     fn an_object_is_one_in_every_encoding() {

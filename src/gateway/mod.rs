@@ -8,6 +8,7 @@
 //! | `endpoints` | our own addresses: login return, `continue`, key set, page |
 //! | `request` | route → body → interaction → proof → verdict → side call |
 //! | `inject` | managed headers and members off, verified ones on |
+//! | `disguise` | bodies in which a managed member could come unseen are refused |
 //! | `hold` | an answer that may be flagged is held back, head and all |
 //! | `verdict` | the judgement on a held answer, carried out |
 //! | `resume` | after the login: replay, notice |
@@ -17,6 +18,7 @@
 
 mod admit;
 mod certificate;
+mod disguise;
 mod endpoints;
 mod exchange;
 pub mod explain;

@@ -75,6 +75,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         // A retry begins anew.
         exchange.hold = Default::default();
+        exchange.edit.rewind();
         inject::strip(head, &exchange.config, exchange.may_upgrade());
         inject::forwarded(head, session)?;
         if exchange.judged() {
