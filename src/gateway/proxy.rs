@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT, SET_COOKIE};
+use http::header::{CONTENT_LENGTH, EXPECT};
 use http::{HeaderMap, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -19,7 +19,6 @@ use super::peer::Peers;
 use super::request::{self, Step};
 use super::respond::Reply;
 use super::verdict;
-use crate::channel::Unreadable;
 use crate::decision::{self, Candidate};
 use crate::message::AnswerView;
 use crate::reason::Reason;
@@ -153,10 +152,7 @@ impl ProxyHttp for Proxy {
                 return exchange.hold.begin(session, head, inspection.max_body);
             }
         }
-        if let Some(cookie) = exchange.cookie_header() {
-            head.append_header(SET_COOKIE, cookie)?;
-        }
-        Ok(())
+        exchange.add_cookie(head)
     }
 
     fn response_body_filter(
@@ -170,10 +166,7 @@ impl ProxyHttp for Proxy {
             return Ok(None);
         }
         // Over the cap: what is decided is decided now, with no more of the body.
-        let releases = exchange
-            .route()
-            .is_some_and(|route| route.channel.inspection.oversize == Unreadable::Release);
-        if releases && let Some(released) = verdict::release_oversize(session, exchange)? {
+        if let Some(released) = verdict::release_oversize(session, exchange)? {
             *body = Some(released);
             return Ok(None);
         }

@@ -98,7 +98,12 @@ pub(super) async fn arrive(
         // The backend answers its own preflights, which carry neither cookie nor
         // proof. Its answer is judged all the same.
         exchange.forward = Some(Forward::anonymous(route.kind));
-        return Ok(Step::Forward);
+        return Ok(
+            match edit(exchange, &session.req_header().headers, state.clock.now()) {
+                Ok(()) => Step::Forward,
+                Err(reason) => refuse(session, exchange, Some(&route.channel), reason),
+            },
+        );
     }
     let headers = session.req_header().headers.clone();
     match decide(state, exchange, &route, &headers).await {
@@ -196,6 +201,11 @@ async fn decide(
         }
         _ => Default::default(),
     };
+    if exchange.standing.foreign {
+        // Two first requests at once both come without a cookie. The one that comes
+        // second must not replace the one that the chat now belongs to.
+        exchange.new_cookie = None;
+    }
 
     let asked = decision::Asked {
         route,
@@ -248,14 +258,21 @@ async fn decide(
             .await?;
     }
     exchange.forward = Some(forward);
-    if let Some(body) = &exchange.body {
-        let injected = exchange.injected(now);
-        let members = injected
-            .as_ref()
-            .map(|injected| injected.members())
-            .unwrap_or_default();
-        exchange.edited = inject::edit_body(&exchange.config, headers, body.bytes(), &members)?;
-    }
+    edit(exchange, headers, now)
+}
+
+/// Takes the managed members out of a body that was read, and puts those of the
+/// customer in.
+fn edit(exchange: &mut Exchange, headers: &HeaderMap, now: Time) -> Result<(), Reason> {
+    let Some(body) = &exchange.body else {
+        return Ok(());
+    };
+    let injected = exchange.injected(now);
+    let members = injected
+        .as_ref()
+        .map(|injected| injected.members())
+        .unwrap_or_default();
+    exchange.edited = inject::edit_body(&exchange.config, headers, body.bytes(), &members)?;
     Ok(())
 }
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Request;
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST};
 use pingora::http::RequestHeader;
 
 use super::State;
 use super::inject::{self, Injected};
 use super::request::call_values;
 use super::verdict;
-use crate::channel::{Channel, Resume, Route};
+use crate::channel::{Channel, Kind, Resume, Route};
 use crate::config::Config;
 use crate::decision::{self, Asker, ForAnswer};
 use crate::interaction::{Answer, Held, HeldRequest, Identity, Key, Redeemed, TokenHash};
@@ -198,8 +198,13 @@ impl Replay {
             .config
             .routes
             .find(&held.method, &host.to_ascii_lowercase(), path);
+        // After a reload the place may be another channel's, or closed.
         found
             .map(|found| found.route.clone())
+            .filter(|route| {
+                route.channel.name == self.channel.name
+                    && matches!(route.kind, Kind::Message | Kind::PreChat)
+            })
             .ok_or(Reason::NoRoute)
     }
 
@@ -230,7 +235,7 @@ impl Replay {
             .body(edited.unwrap_or(held.body))
             .map_err(|_| Reason::Internal)?;
         for (name, value) in &head.headers {
-            if *name != CONTENT_LENGTH && !HOP_BY_HOP.contains(&name.as_str()) {
+            if ![CONTENT_LENGTH, EXPECT].contains(name) && !HOP_BY_HOP.contains(&name.as_str()) {
                 request.headers_mut().append(name.clone(), value.clone());
             }
         }

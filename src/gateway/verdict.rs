@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG, TRANSFER_ENCODING, WWW_AUTHENTICATE};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, ETAG, HOST, TRANSFER_ENCODING, WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -17,7 +19,7 @@ use super::exchange::Exchange;
 use super::hold::Held;
 use super::request;
 use super::respond::{self, Reply};
-use crate::channel::{Channel, Kind, Login, Resume};
+use crate::channel::{Channel, Kind, Login, Resume, Unreadable};
 use crate::decision::{self, Asker, ForAnswer};
 use crate::interaction::{self, Challenge, HeldRequest, Level, TokenHash};
 use crate::login::LoginToken;
@@ -92,10 +94,14 @@ pub(super) async fn carry_out(
     let asker = asker(state, exchange).await;
     let verdict = decision::answer(channel, &view, asker);
     match verdict {
+        // What is left of it is no answer any more.
+        ForAnswer::Release { .. } if over => {
+            refuse(session, exchange, channel, Reason::AnswerTooLarge).await
+        }
         ForAnswer::Release { reason, strip } => {
             exchange.reason = reason;
-            let (head, body) = released(channel, head, body.bytes().clone(), &strip, reason)?;
-            let head = exchange.with_cookie(head)?;
+            let (mut head, body) = released(channel, head, body.bytes().clone(), &strip, reason)?;
+            exchange.add_cookie(&mut head)?;
             respond::write(session, head, body).await
         }
         ForAnswer::Block(reason) => refuse(session, exchange, channel, reason).await,
@@ -225,7 +231,8 @@ pub(super) fn stripped(
 }
 
 /// Releases what is held of an answer that went over the cap, and lets the rest
-/// stream. `None` when the verdict withholds it all the same. The hook that calls
+/// stream. `None` when the verdict withholds it all the same, or when an interaction
+/// that only the rest names could not be bound. The hook that calls
 /// this cannot wait: a head that cannot be written at once gives the connection up.
 pub(super) fn release_oversize(
     session: &mut Session,
@@ -237,6 +244,10 @@ pub(super) fn release_oversize(
     let Some(held) = exchange.hold.peek() else {
         return Ok(None);
     };
+    let blocks = route.channel.inspection.oversize == Unreadable::Block;
+    if blocks && exchange.binds_from_answer() {
+        return Ok(None);
+    }
     let view = AnswerView {
         status: held.head.status,
         headers: &held.head.headers,
@@ -250,10 +261,11 @@ pub(super) fn release_oversize(
         return Ok(None);
     };
     exchange.reason = reason;
-    let head = exchange.with_cookie(held.head)?;
+    let Held { mut head, body, .. } = *held;
+    exchange.add_cookie(&mut head)?;
     let mut write = std::pin::pin!(session.write_response_header(Box::new(head), false));
     match write.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(Ok(())) => Ok(Some(held.body.freeze())),
+        Poll::Ready(Ok(())) => Ok(Some(body.freeze())),
         Poll::Ready(Err(error)) => Err(error),
         Poll::Pending => {
             exchange.broken = true;
@@ -358,10 +370,17 @@ fn hold_request(
         Some(query) => format!("{}?{query}", asked.target.path),
         None => asked.target.path.clone(),
     };
+    let head = session.req_header();
+    let mut headers = head.headers.clone();
+    if let (None, Some(authority)) = (headers.get(HOST), head.uri.authority()) {
+        // HTTP/2 names the host in `:authority`; the route may depend on it.
+        let host = HeaderValue::from_str(authority.as_str()).ok();
+        host.map(|host| headers.insert(HOST, host));
+    }
     let held = HeldRequest {
         method: asked.method.clone(),
         target: target.into(),
-        headers: session.req_header().headers.clone(),
+        headers,
         body,
     };
     let hash = token.hash();
@@ -449,12 +468,14 @@ impl crate::channel::ChallengeTemplate {
 }
 
 impl Exchange {
-    /// The head with the owner's cookie on it, where one has to be set.
-    pub(super) fn with_cookie(&self, mut head: ResponseHeader) -> pingora::Result<ResponseHeader> {
+    /// Puts the owner's cookie on a backend's answer, where one has to be set. A
+    /// cache that kept it would make strangers the owners of one chat.
+    pub(super) fn add_cookie(&self, head: &mut ResponseHeader) -> pingora::Result<()> {
         if let Some(value) = self.cookie_header() {
             head.append_header(http::header::SET_COOKIE, value)?;
+            head.insert_header(CACHE_CONTROL, "private, no-store")?;
         }
-        Ok(head)
+        Ok(())
     }
 
     fn reply_with_cookie(&self, reply: Reply) -> Reply {
