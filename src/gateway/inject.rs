@@ -262,6 +262,8 @@ impl BodyEdit {
         if !self.armed || self.passing {
             return Ok(());
         }
+        // Before trailers pingora says that there is no more, but not that it is the end.
+        let end = end || chunk.is_none();
         if let Some(bytes) = chunk.take() {
             self.held.extend_from_slice(&bytes);
         }

@@ -244,6 +244,7 @@ impl ProxyHttp for Proxy {
                     .and_then(|route| route.channel.cors.as_ref());
                 let reply = Reply::refusal(reason, &exchange.id())
                     .with_cors(cors, &session.req_header().headers);
+                let reply = exchange.reply_with_cookie(reply);
                 exchange.own_status = Some(reply.status.as_u16());
                 reply.send(session).await
             }

@@ -128,7 +128,9 @@ fn refuse(
     exchange.reason = reason;
     let cors = channel.and_then(|channel| channel.cors.as_ref());
     let reply = Reply::refusal(reason, &exchange.id());
-    Step::Reply(reply.with_cors(cors, &session.req_header().headers))
+    let reply = reply.with_cors(cors, &session.req_header().headers);
+    // The interaction may be tied to the new cookie already.
+    Step::Reply(exchange.reply_with_cookie(reply))
 }
 
 /// The method that a CORS preflight asks for.

@@ -84,6 +84,7 @@ pub fn serve(options: Options) -> Result<(), String> {
         clock,
         stop,
     } = options;
+    outlive_hangups()?;
     let outbound = Arc::new(Outbound::start(config.extra_roots.as_deref())?);
     let drain = config.drain_timeout;
     let admin = config.admin;
@@ -150,6 +151,18 @@ pub fn serve(options: Options) -> Result<(), String> {
         shutdown_signal: Box::new(signal),
     });
     Ok(())
+}
+
+/// From the first moment on SIGHUP does not end the process, which it would by
+/// default until [`Keeper`] listens to it: whoever reloads does not know how far we are.
+fn outlive_hangups() -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    // Once taken over, a signal stays taken over for the life of the process.
+    let taken = runtime.block_on(async { signal(SignalKind::hangup()) });
+    taken.map(drop).map_err(|error| error.to_string())
 }
 
 fn server_conf(workers: Option<usize>, drain: Duration, embedded: bool) -> ServerConf {

@@ -478,7 +478,8 @@ impl Exchange {
         Ok(())
     }
 
-    fn reply_with_cookie(&self, reply: Reply) -> Reply {
+    /// The reply with the owner's cookie on it, where one has to be set.
+    pub(super) fn reply_with_cookie(&self, reply: Reply) -> Reply {
         match self.cookie_header() {
             Some(value) => reply.with(http::header::SET_COOKIE, value),
             None => reply,
