@@ -18,7 +18,10 @@ const REST: &[(&str, &str)] = &[
     ),
     ("[channel.web.owner]", "cookie = \"own\"\n"),
     ("[[channel.web.flag]]", "name = \"f\"\njson = \"$..flag\"\n"),
-    ("[channel.web.challenge]", "json = '{ \"url\": \"{{ login_url }}\" }'\n"),
+    (
+        "[channel.web.challenge]",
+        "json = '{ \"url\": \"{{ login_url }}\" }'\n",
+    ),
     (
         "[[channel.web.route]]",
         "kind = \"message\"\npath = \"/m\"\ninteraction = { json = \"$.sender\" }\n",
@@ -73,6 +76,10 @@ fn complete(block: &str) -> String {
             whole += "resume = \"notify\"\n";
         }
     }
+    if block.contains("[[channel.web.identity]]") && !block.contains("kind = \"pre-chat\"") {
+        // A verifier that no route asks is a mistake.
+        whole += "enforcement = \"optional\"\n";
+    }
     whole + block
 }
 
@@ -84,7 +91,13 @@ fn with_keys(text: &str, directory: &Path) -> String {
     fs::write(&secret, "0123456789abcdef0123456789abcdef\n").unwrap();
     let pem = root().join("tests/keys/p256-a.pem");
     let mut text = text.to_owned();
-    for (name, path) in [("WEB", &key), ("ASSERTION", &pem), ("SITE", &secret), ("WIDGET", &secret), ("BOT", &secret)] {
+    for (name, path) in [
+        ("WEB", &key),
+        ("ASSERTION", &pem),
+        ("SITE", &secret),
+        ("WIDGET", &secret),
+        ("BOT", &secret),
+    ] {
         let file = format!("{{ file = \"{}\" }}", path.display());
         text = text.replace(&format!("{{ env = \"CHATGATE_{name}_KEY\" }}"), &file);
     }
@@ -110,14 +123,19 @@ fn the_page_of_reason_codes_is_complete() {
         fs::write(&page, &expected).unwrap();
     }
     let written = fs::read_to_string(&page).unwrap();
-    assert!(written == expected, "docs/reason-codes.md is not what the code says");
+    assert!(
+        written == expected,
+        "docs/reason-codes.md is not what the code says"
+    );
 }
 
 #[test]
 fn every_metric_is_documented() {
     let page = fs::read_to_string(root().join("docs/operating.md")).unwrap();
     let metrics = chatgate::telemetry::Metrics::new().text();
-    let names = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let names = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "));
     for name in names.filter_map(|line| line.split(' ').next()) {
         assert!(page.contains(name), "{name} is not in docs/operating.md");
     }
@@ -127,7 +145,11 @@ fn every_metric_is_documented() {
 fn links_lead_somewhere() {
     for page in pages() {
         let text = fs::read_to_string(&page).unwrap();
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
             let path = link.split('#').next().unwrap();
             if path.is_empty() || path.contains("://") {
                 continue;

@@ -83,13 +83,31 @@ fn cases() -> impl Strategy<Value = Case> {
         r#"T authentication_required"#,
         "",
     ]);
-    (method, path, headers, status, answer_headers, kind, body, any::<bool>()).prop_map(
-        |(method, path, headers, status, mut answer_headers, kind, body, authenticated)| {
-            answer_headers.extend(kind.map(|kind| ("Content-Type", kind)));
-            let body = body.replace('T', BACKEND);
-            Case { method, path, headers, status, answer_headers, body, authenticated }
-        },
+    (
+        method,
+        path,
+        headers,
+        status,
+        answer_headers,
+        kind,
+        body,
+        any::<bool>(),
     )
+        .prop_map(
+            |(method, path, headers, status, mut answer_headers, kind, body, authenticated)| {
+                answer_headers.extend(kind.map(|kind| ("Content-Type", kind)));
+                let body = body.replace('T', BACKEND);
+                Case {
+                    method,
+                    path,
+                    headers,
+                    status,
+                    answer_headers,
+                    body,
+                    authenticated,
+                }
+            },
+        )
 }
 
 #[test]
@@ -101,11 +119,12 @@ fn explain_says_what_the_gateway_does() {
     let gateway = Gateway::start(&tables);
     let explainer = Explainer::new(&tables);
 
-    let mut number = 0;
-    let mut runner = TestRunner::new(Config { cases: 300, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases: 300,
+        ..Config::default()
+    });
     let outcome = runner.run(&cases(), |case| {
-        number += 1;
-        let chat = format!("c{number}");
+        let chat = setup::fresh();
         let mut browser = gateway.browser();
         if case.authenticated {
             *script.lock().unwrap() = Reply::new(401, "");
@@ -113,7 +132,10 @@ fn explain_says_what_the_gateway_does() {
             prop_assert_eq!(gateway.site.log_in(&url, "alice").status, 200);
         }
 
-        let mut reply = Reply::new(case.status, if case.status == 204 { "" } else { &case.body });
+        let mut reply = Reply::new(
+            case.status,
+            if case.status == 204 { "" } else { &case.body },
+        );
         for (name, value) in &case.answer_headers {
             reply = reply.header(name, value);
         }
@@ -136,7 +158,12 @@ fn explain_says_what_the_gateway_does() {
 }
 
 /// Whether the explanation is what happened.
-fn agree(said: &Explanation, got: &Answer, reached: bool, case: &Case) -> Result<(), TestCaseError> {
+fn agree(
+    said: &Explanation,
+    got: &Answer,
+    reached: bool,
+    case: &Case,
+) -> Result<(), TestCaseError> {
     prop_assert_eq!(said.forwarded, reached, "{}", said);
     if !said.forwarded {
         let reason = said.request.expect("a refusal has a reason");
@@ -172,18 +199,25 @@ struct Explainer {
 impl Explainer {
     fn new(tables: &str) -> Self {
         let head = "[server]\npublic_url = \"http://127.0.0.1:1\"\n[[listener]]\naddress = \"127.0.0.1:1\"\n";
-        let (config, _) = chatgate::config::parse(&format!("{head}{tables}"), Path::new("explained.toml"))
-            .unwrap_or_else(|mistakes| panic!("{}", mistakes[0]));
+        let (config, _) =
+            chatgate::config::parse(format!("{head}{tables}"), Path::new("explained.toml"))
+                .unwrap_or_else(|mistakes| panic!("{}", mistakes[0]));
         Self {
             config,
             caches: Caches::new(Arc::new(Outbound::start(None).unwrap())),
-            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
+            runtime: tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap(),
         }
     }
 
     fn explain(&self, case: &Case, target: &str, host: String) -> Explanation {
         let owned = |headers: &[(&str, &str)]| {
-            headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect::<Vec<_>>()
+            headers
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+                .collect::<Vec<_>>()
         };
         let mut headers = owned(&case.headers);
         headers.push(("Host".into(), host.into_bytes()));
@@ -196,7 +230,11 @@ impl Explainer {
         let answer = explain::Answer {
             status: case.status,
             headers: owned(&case.answer_headers),
-            body: if case.status == 204 { Vec::new() } else { case.body.clone().into_bytes() },
+            body: if case.status == 204 {
+                Vec::new()
+            } else {
+                case.body.clone().into_bytes()
+            },
         };
         let supposed = Supposed {
             subject: case.authenticated.then(|| "alice".into()),
@@ -204,7 +242,14 @@ impl Explainer {
             foreign: false,
         };
         let now = Clock::manual(Time::from_secs(1_800_000_000)).now();
-        let said = explain::explain(&self.config, &self.caches, &request, Some(&answer), &supposed, now);
+        let said = explain::explain(
+            &self.config,
+            &self.caches,
+            &request,
+            Some(&answer),
+            &supposed,
+            now,
+        );
         self.runtime.block_on(said).unwrap()
     }
 }
@@ -217,13 +262,18 @@ fn an_explanation_shows_no_secret() {
     let case = Case {
         method: "GET",
         path: "/chat/c1/statement",
-        headers: vec![("Authorization", "Bearer SECRET-BEARER"), ("Cookie", "chatgate=SECRET-COOKIE")],
+        headers: vec![
+            ("Authorization", "Bearer SECRET-BEARER"),
+            ("Cookie", "chatgate=SECRET-COOKIE"),
+        ],
         status: 200,
         answer_headers: vec![],
         body: "{}".into(),
         authenticated: true,
     };
-    let said = explainer.explain(&case, case.path, "localhost".into()).to_string();
+    let said = explainer
+        .explain(&case, case.path, "localhost".into())
+        .to_string();
     assert!(said.contains("authenticated as alice"), "{said}");
     for secret in ["SECRET", login::KEY] {
         assert!(!said.contains(secret), "{said}");

@@ -3,4 +3,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod setup;
+
+mod botkit;
+mod direct_line;
 mod doubles;
+mod examples;
+mod explained;
+mod held_answers;
+mod operating;
+mod prechat;
+mod resume;
+mod threats;

@@ -51,6 +51,7 @@ name = "site"
 kind = "jwt"
 from = { header = "Authorization", scheme = "Bearer" }
 keys = [{ algorithm = "HS256", secret = "0123456789abcdef0123456789abcdef" }]
+level = "verified"
 "#;
 
 fn start(enforcement: &str) -> String {
@@ -66,13 +67,18 @@ enforcement = "{enforcement}"
 }
 
 fn with_proof(target: &str, proof: &str) -> Request {
-    Request::post(target, &json!({"text": "hi"})).header("Authorization", &format!("Bearer {proof}"))
+    Request::post(target, &json!({"text": "hi"}))
+        .header("Authorization", &format!("Bearer {proof}"))
 }
 
 #[test]
 fn a_proven_customer_is_known_from_the_first_message_on() {
     let origin = backend();
-    let gateway = Gateway::start(&channel(&origin, "", &format!("{OWNER}{JWT}{}", start("required"))));
+    let gateway = Gateway::start(&channel(
+        &origin,
+        "",
+        &format!("{OWNER}{JWT}{}", start("required")),
+    ));
     let mut browser = gateway.browser();
 
     let opened = browser.send(with_proof("/start/c1", &proof(&gateway, "alice")));
@@ -96,10 +102,22 @@ fn a_proven_customer_is_known_from_the_first_message_on() {
 #[test]
 fn enforcement_decides_what_a_missing_or_broken_proof_means() {
     let origin = backend();
-    for (enforcement, without, broken) in
-        [("required", 401, 401), ("optional", 200, 401), ("observe", 200, 200), ("off", 200, 200)]
-    {
-        let gateway = Gateway::start(&channel(&origin, "", &format!("{OWNER}{JWT}{}", start(enforcement))));
+    for (enforcement, without, broken) in [
+        ("required", 401, 401),
+        ("optional", 200, 401),
+        ("observe", 200, 200),
+        ("off", 200, 200),
+    ] {
+        let gateway = Gateway::start(&channel(
+            &origin,
+            "",
+            // Another route asks for the proof: a verifier that nobody asks is a mistake.
+            &format!(
+                "{OWNER}{JWT}{}{}",
+                start(enforcement),
+                start("required").replace("/start/", "/other/")
+            ),
+        ));
         let mut browser = gateway.browser();
         let missing = browser.post("/start/a", &json!({}));
         assert_eq!(missing.status, without, "{enforcement}: {}", missing.text());
@@ -108,9 +126,15 @@ fn enforcement_decides_what_a_missing_or_broken_proof_means() {
         let valid = browser.send(with_proof("/start/c", &proof(&gateway, "alice")));
         assert_eq!(valid.status, 200, "{enforcement}");
         let counts = matches!(enforcement, "required" | "optional");
-        assert_eq!(origin.last().header("x-customer-id"), counts.then_some("alice"), "{enforcement}");
+        assert_eq!(
+            origin.last().header("x-customer-id"),
+            counts.then_some("alice"),
+            "{enforcement}"
+        );
         if enforcement == "observe" {
-            let observed = gateway.metrics().sum("chatgate_observed_total", &[("channel", "web")]);
+            let observed = gateway
+                .metrics()
+                .sum("chatgate_observed_total", &[("channel", "web")]);
             assert!((observed - 2.0).abs() < f64::EPSILON, "{observed}");
         }
     }
@@ -196,7 +220,10 @@ cache = "30s"
     }
     assert_eq!(origin.seen_at("/session").len(), 1, "the look-up is cached");
     // Sent on alone: the website need not see the chat's own cookies.
-    assert_eq!(origin.seen_at("/session")[0].header("cookie"), Some("sid=alice-session"));
+    assert_eq!(
+        origin.seen_at("/session")[0].header("cookie"),
+        Some("sid=alice-session")
+    );
 
     let mut stranger = gateway.browser();
     stranger.cookies.insert("sid".into(), "forged".into());
@@ -221,10 +248,14 @@ key = {{ file = "{pem}" }}
     let tables = channel(&origin, "", &format!("{OWNER}{JWT}{}", start("required")));
     let gateway = Gateway::start(&format!("{tables}{assertion}"));
     let mut browser = gateway.browser();
-    let forged = with_proof("/start/c1", &proof(&gateway, "alice")).header("x_customer_assertion", "forged");
+    let forged =
+        with_proof("/start/c1", &proof(&gateway, "alice")).header("x_customer_assertion", "forged");
     assert_eq!(browser.send(forged).status, 200);
     let seen = origin.last();
-    let tokens: Vec<_> = seen.all("x-customer-assertion").chain(seen.all("x_customer_assertion")).collect();
+    let tokens: Vec<_> = seen
+        .all("x-customer-assertion")
+        .chain(seen.all("x_customer_assertion"))
+        .collect();
     assert_eq!(tokens.len(), 1);
 
     let keys = gateway.browser().get("/.chatgate/jwks.json").json();
@@ -245,7 +276,10 @@ key = {{ file = "{pem}" }}
     let claims = check("bot").unwrap().claims;
     assert_eq!(claims["sub"], "alice");
     assert_eq!(claims["claims"]["email"], "alice@example.com");
-    assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 60);
+    assert_eq!(
+        claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(),
+        60
+    );
     assert!(check("another backend").is_err());
     let _ = std::any::type_name::<Assertion>();
 }
@@ -280,19 +314,43 @@ sign = {{ kind = "jwt", algorithm = "HS256", secret = "{SECRET}", claims = '{{"i
 
     status.store(500, Ordering::SeqCst);
     let refused = browser.send(with_proof("/start/c1", &proof(&gateway, "alice")));
-    assert_eq!((refused.status, &*refused.code()), (502, "side-call-failed"));
-    assert!(origin.seen_at("/start/c1").is_empty(), "nothing passes before it");
+    assert_eq!(
+        (refused.status, &*refused.code()),
+        (502, "side-call-failed")
+    );
+    assert!(
+        origin.seen_at("/start/c1").is_empty(),
+        "nothing passes before it"
+    );
 
     status.store(200, Ordering::SeqCst);
-    assert_eq!(browser.send(with_proof("/start/c1", &proof(&gateway, "alice"))).status, 200);
+    assert_eq!(
+        browser
+            .send(with_proof("/start/c1", &proof(&gateway, "alice")))
+            .status,
+        200
+    );
     let call = origin.seen_at("/private-data").pop().unwrap();
-    assert_eq!(call.json(), json!({"authenticated": true, "CustomerId": "alice"}));
-    let bearer = call.header("authorization").unwrap().strip_prefix("Bearer ").unwrap().to_owned();
+    assert_eq!(
+        call.json(),
+        json!({"authenticated": true, "CustomerId": "alice"})
+    );
+    let bearer = call
+        .header("authorization")
+        .unwrap()
+        .strip_prefix("Bearer ")
+        .unwrap()
+        .to_owned();
     let mut validation = Validation::new(Algorithm::HS256);
     validation.validate_exp = false;
     validation.required_spec_claims.clear();
-    let claims: Value =
-        jsonwebtoken::decode(&bearer, &DecodingKey::from_secret(SECRET.as_bytes()), &validation).unwrap().claims;
+    let claims: Value = jsonwebtoken::decode(
+        &bearer,
+        &DecodingKey::from_secret(SECRET.as_bytes()),
+        &validation,
+    )
+    .unwrap()
+    .claims;
     assert_eq!(claims["iss"], "c1");
     assert_eq!(claims["iat"], gateway.clock.now().secs());
 
@@ -307,7 +365,11 @@ sign = {{ kind = "jwt", algorithm = "HS256", secret = "{SECRET}", claims = '{{"i
 #[test]
 fn a_chat_keeps_its_subject() {
     let origin = backend();
-    let gateway = Gateway::start(&channel(&origin, "", &format!("{OWNER}{JWT}{}", start("required"))));
+    let gateway = Gateway::start(&channel(
+        &origin,
+        "",
+        &format!("{OWNER}{JWT}{}", start("required")),
+    ));
     let mut browser = gateway.browser();
     let open = |browser: &mut Browser, subject: &str| -> Answer {
         browser.send(with_proof("/start/c1", &proof(&gateway, subject)))
@@ -335,13 +397,24 @@ credentials = true
     );
     let gateway = Gateway::start(&channel(&origin, "", &tables));
     let ask = |origin: &str| {
-        gateway.browser().send(Request::post("/start/c1", &json!({})).header("Origin", origin))
+        gateway
+            .browser()
+            .send(Request::post("/start/c1", &json!({})).header("Origin", origin))
     };
     let refused = ask("https://www.example.com");
     assert_eq!(refused.status, 401);
-    assert_eq!(refused.header("access-control-allow-origin"), Some("https://www.example.com"));
-    assert_eq!(refused.header("access-control-allow-credentials"), Some("true"));
-    assert_eq!(ask("https://evil.example").header("access-control-allow-origin"), None);
+    assert_eq!(
+        refused.header("access-control-allow-origin"),
+        Some("https://www.example.com")
+    );
+    assert_eq!(
+        refused.header("access-control-allow-credentials"),
+        Some("true")
+    );
+    assert_eq!(
+        ask("https://evil.example").header("access-control-allow-origin"),
+        None
+    );
 
     let preflight = |origin: &str| {
         let asks = Request::new("OPTIONS", "/start/c1")
@@ -352,6 +425,9 @@ credentials = true
     };
     let allowed = preflight("https://www.example.com");
     assert_eq!(allowed.status, 204);
-    assert_eq!(allowed.header("access-control-allow-headers"), Some("authorization"));
+    assert_eq!(
+        allowed.header("access-control-allow-headers"),
+        Some("authorization")
+    );
     assert_eq!(preflight("https://evil.example").status, 403);
 }

@@ -14,7 +14,8 @@ use crate::support::{Gateway, Origin, Reply, Request, eventually};
 fn the_original_request_is_answered_after_the_login() {
     let (gateway, origin) = setup::usual();
     let mut browser = gateway.browser();
-    let ask = Request::post("/chat/c1/statement?lang=de", &json!({"text": "my statement", "n": 1.50}));
+    let ask = Request::post("/chat/c1/statement?lang=de", &json!({}))
+        .body(r#"{"text": "my statement", "n": 1.50}"#);
     let challenge = browser.send(ask);
     let (login, waiting) = (login_url(&challenge), continue_url(&challenge));
     assert_eq!(gateway.site.log_in(&login, "alice").status, 200);
@@ -22,9 +23,15 @@ fn the_original_request_is_answered_after_the_login() {
     let answer = browser.get(&waiting);
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert!(answer.contains(CANARY));
-    assert!(!answer.contains("authentication_required"), "the flag is taken off");
+    assert!(
+        !answer.contains("authentication_required"),
+        "the flag is taken off"
+    );
     let replayed = origin.last();
-    assert_eq!((&*replayed.method, &*replayed.target), ("POST", "/chat/c1/statement?lang=de"));
+    assert_eq!(
+        (&*replayed.method, &*replayed.target),
+        ("POST", "/chat/c1/statement?lang=de")
+    );
     assert_eq!(replayed.header("x-customer-id"), Some("alice"));
     assert_eq!(replayed.json()["metadata"]["customer"], "alice");
     assert!(replayed.contains("1.50"), "the body is the customer's own");
@@ -72,7 +79,11 @@ fn a_browsers_return_leaves_the_address_bar() {
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     let page = browser.get(&place);
     assert!(page.status == 200 && page.contains("You are logged in"));
-    assert!(page.header("content-security-policy").unwrap().contains("default-src 'none'"));
+    assert!(
+        page.header("content-security-policy")
+            .unwrap()
+            .contains("default-src 'none'")
+    );
     assert!(statement(&mut browser, "c1").contains(CANARY));
 
     let again = browser.get(&path);
@@ -90,7 +101,10 @@ fn the_place_to_return_to_is_configured() {
     let login = login_url(&statement(&mut browser, "c1"));
     let returned = gateway.site.jwt(&gateway.site.claims(&login, "alice"));
     let answer = browser.get(&format!("/.chatgate/return/web?return={returned}"));
-    assert_eq!((answer.status, answer.header("location")), (303, Some("https://www.example.com/chat")));
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (303, Some("https://www.example.com/chat"))
+    );
 }
 
 #[test]
@@ -117,11 +131,25 @@ sign = {{ kind = "webhook", key = "{KEY}" }}
     let mut browser = gateway.browser();
     let login = login_url(&statement(&mut browser, "c1"));
     assert_eq!(gateway.site.log_in(&login, "alice").status, 200);
-    eventually("the backend is told", || (tries.load(Ordering::SeqCst) == 2).then_some(()));
+    eventually("the backend is told", || {
+        (tries.load(Ordering::SeqCst) == 2).then_some(())
+    });
     let told = origin.seen_at("/authenticated");
-    assert_eq!(told[1].json(), json!({"sender": "c1", "customer": "alice", "outcome": "success"}));
-    assert_eq!(told[0].header("webhook-id"), told[1].header("webhook-id"), "one id for all attempts");
-    assert!(told[1].header("webhook-signature").unwrap().starts_with("v1,"));
+    assert_eq!(
+        told[1].json(),
+        json!({"sender": "c1", "customer": "alice", "outcome": "success"})
+    );
+    assert_eq!(
+        told[0].header("webhook-id"),
+        told[1].header("webhook-id"),
+        "one id for all attempts"
+    );
+    assert!(
+        told[1]
+            .header("webhook-signature")
+            .unwrap()
+            .starts_with("v1,")
+    );
 }
 
 #[test]
@@ -136,9 +164,15 @@ fn a_replay_that_fails_says_so() {
     let gateway = Gateway::start(&channel(&origin, "resume = \"replay\"", OWNER));
     let mut browser = gateway.browser();
     let challenge = statement(&mut browser, "c1");
-    assert_eq!(gateway.site.log_in(&login_url(&challenge), "alice").status, 200);
+    assert_eq!(
+        gateway.site.log_in(&login_url(&challenge), "alice").status,
+        200
+    );
     let waiting = browser.get(&continue_url(&challenge));
-    assert_eq!((waiting.status, &*waiting.code()), (410, "upstream-unavailable"));
+    assert_eq!(
+        (waiting.status, &*waiting.code()),
+        (410, "upstream-unavailable")
+    );
 }
 
 #[test]
@@ -165,7 +199,9 @@ fn an_operator_can_revoke() {
     let mut browser = setup::logged_in(&gateway, "c1");
     let revoke = |id: &str| {
         let asks = Request::new("DELETE", &format!("/interactions/web/{id}"));
-        crate::support::Wire::connect(gateway.at.admin).exchange(&asks).status
+        crate::support::Wire::connect(gateway.at.admin)
+            .exchange(&asks)
+            .status
     };
     assert_eq!(revoke("nobody"), 404);
     assert_eq!(revoke("c1"), 200);

@@ -2,10 +2,15 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use chatgate::config;
+use chatgate::gateway::{Options, Stop, serve};
+use chatgate::time::{Clock, Time};
+
+use super::login::{KEY, Site};
 use super::{Browser, Metrics, Wire, eventually, h2, ports, tls};
 
 /// Where a gateway listens.
@@ -55,12 +60,6 @@ address = "{admin}"
         )
     }
 
-    fn wait(&self) {
-        for address in [self.plain, self.tls, self.admin] {
-            eventually("the gateway listens", || TcpStream::connect(address).ok());
-        }
-    }
-
     /// A client with a cookie jar.
     pub fn browser(&self) -> Browser {
         Browser::new(self.plain)
@@ -87,6 +86,93 @@ address = "{admin}"
     }
 }
 
+/// A gateway in this process. It runs until the process ends: pingora's runtimes
+/// leave the handle of a thread that ended to the next one with the same number,
+/// so one that was stopped would swallow the tasks of one that starts.
+pub struct Gateway {
+    /// Where it listens.
+    pub at: Addresses,
+    /// Its clock; it stands still unless a test moves it.
+    pub clock: Clock,
+    /// The login page that its channels share a key with.
+    pub site: Site,
+}
+
+impl Gateway {
+    /// Starts it, with a test's own tables (upstreams, channels, `[store]`, …).
+    pub fn start(tables: &str) -> Self {
+        let at = Addresses::free();
+        Self::run(at, &at.config(tables), [at.plain, at.tls, at.admin])
+    }
+
+    /// Starts a file of `conf/`, in which nothing is changed but the addresses:
+    /// ours, and the backend's.
+    pub fn start_file(file: &str, backend: SocketAddr) -> Self {
+        let at = Addresses::free();
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("conf")
+            .join(file);
+        let text = std::fs::read_to_string(path).unwrap();
+        let (before, after) = text.split_once("[upstream.").expect("an upstream");
+        let (_, after_url) = after.split_once("url = \"").expect("its URL");
+        let (url, _) = after_url.split_once('"').unwrap();
+        let text = format!("{before}[upstream.{after}")
+            .replace(url, &format!("http://{backend}"))
+            .replace("127.0.0.1:8080", &at.plain.to_string())
+            .replace("127.0.0.1:9090", &at.admin.to_string());
+        Self::run(at, &text, [at.plain, at.admin, at.plain])
+    }
+
+    fn run(at: Addresses, text: &str, listening: [SocketAddr; 3]) -> Self {
+        let clock = Clock::manual(Time::from_secs(1_800_000_000));
+        let config = parse(text);
+        let options = Options {
+            config,
+            source: None,
+            clock: clock.clone(),
+            stop: Some(Stop::new()),
+        };
+        thread::spawn(move || serve(options).expect("the gateway starts"));
+        for address in listening {
+            eventually(
+                &format!("the gateway listens on {address} of {at:?}"),
+                || TcpStream::connect(address).ok(),
+            );
+        }
+        let site = Site::new(at.plain, clock.clone());
+        Self { at, clock, site }
+    }
+}
+
+impl std::ops::Deref for Gateway {
+    type Target = Addresses;
+
+    fn deref(&self) -> &Addresses {
+        &self.at
+    }
+}
+
+/// Reads a configuration whose key file is `keys/web.key` beside it.
+pub fn parse(text: &str) -> config::Config {
+    read(text).0
+}
+
+/// The same, with its warnings.
+pub fn read(text: &str) -> (config::Config, Vec<String>) {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("keys")).unwrap();
+    std::fs::write(directory.path().join("keys/web.key"), KEY).unwrap();
+    let path = directory.path().join("chatgate.toml");
+    let shown = |list: &[config::Diagnostic]| list.iter().map(ToString::to_string).collect();
+    match config::parse(text, &path) {
+        Ok((config, warnings)) => (config, shown(&warnings)),
+        Err(mistakes) => {
+            let mistakes: Vec<String> = shown(&mistakes);
+            panic!("{}\n{text}", mistakes.join("\n"))
+        }
+    }
+}
+
 /// `chatgate run`, as its own process; it ends with the value.
 pub struct Process {
     /// Where it listens.
@@ -94,17 +180,23 @@ pub struct Process {
     child: Child,
     log: Arc<Mutex<String>>,
     readers: Vec<thread::JoinHandle<()>>,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Process {
     /// Starts it, with a test's own tables and a log of everything as JSON.
     pub fn start(tables: &str) -> Self {
+        Self::start_with(&format!(
+            "[log]\nformat = \"json\"\nlevel = \"trace\"\n{tables}"
+        ))
+    }
+
+    /// Starts it, with a test's own tables, `[log]` among them.
+    pub fn start_with(tables: &str) -> Self {
         let at = Addresses::free();
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("chatgate.toml");
-        let log_table = "[log]\nformat = \"json\"\nlevel = \"trace\"\n";
-        std::fs::write(&file, at.config(&format!("{log_table}{tables}"))).unwrap();
+        std::fs::write(&file, at.config(tables)).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_chatgate"))
             .arg("run")
             .arg(&file)
@@ -123,7 +215,7 @@ impl Process {
             child,
             log,
             readers,
-            _directory: directory,
+            directory,
         };
         eventually("chatgate listens", || {
             if let Some(status) = process.child.try_wait().unwrap() {
@@ -138,6 +230,24 @@ impl Process {
     /// Everything it has printed so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// Gives it another configuration: a test's own tables. It is read on SIGHUP.
+    pub fn rewrite(&self, tables: &str) {
+        let file = self.directory.path().join("chatgate.toml");
+        std::fs::write(file, self.at.config(tables)).unwrap();
+    }
+
+    /// Sends it a signal: `HUP`, `TERM`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let done = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(done.unwrap().success());
+    }
+
+    /// How it ended, once it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     /// Ends it and hands out everything it printed.

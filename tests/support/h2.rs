@@ -97,9 +97,13 @@ async fn exchange(
         head = head.header(name.to_ascii_lowercase(), value);
     }
     let head = head.body(()).unwrap();
-    let (response, mut body) = requests.send_request(head, request.body.is_empty())?;
-    if !request.body.is_empty() {
-        body.send_data(Bytes::copy_from_slice(&request.body), true)?;
+    let (data, last) = (!request.body.is_empty(), request.trailers.is_empty());
+    let (response, mut body) = requests.send_request(head, !data && last)?;
+    if data {
+        body.send_data(Bytes::copy_from_slice(&request.body), last)?;
+    }
+    if !last {
+        body.send_trailers(map(&request.trailers).unwrap())?;
     }
     let mut response = response;
     while let Some(interim) = poll_fn(|context| response.poll_informational(context)).await {

@@ -13,6 +13,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// Its body.
     pub body: Vec<u8>,
+    /// Trailers; on HTTP/1 the body is then chunked.
+    pub trailers: Vec<(String, String)>,
 }
 
 impl Request {
@@ -23,6 +25,7 @@ impl Request {
             target: target.into(),
             headers: Vec::new(),
             body: Vec::new(),
+            trailers: Vec::new(),
         }
     }
 
@@ -54,6 +57,12 @@ impl Request {
         self
     }
 
+    /// One more trailer.
+    pub fn trailer(mut self, name: &str, value: &str) -> Self {
+        self.trailers.push((name.into(), value.into()));
+        self
+    }
+
     /// The bytes on an HTTP/1 connection: `version` is `1.0` or `1.1`.
     pub fn bytes(&self, version: &str, host: &str) -> Vec<u8> {
         let has = |wanted: &str| {
@@ -67,6 +76,15 @@ impl Request {
         }
         for (name, value) in &self.headers {
             head += &format!("{name}: {value}\r\n");
+        }
+        if !self.trailers.is_empty() {
+            head += "Transfer-Encoding: chunked\r\n\r\n";
+            head += &format!("{:x}\r\n", self.body.len());
+            let mut end = "\r\n0\r\n".to_owned();
+            for (name, value) in &self.trailers {
+                end += &format!("{name}: {value}\r\n");
+            }
+            return [head.as_bytes(), &self.body, end.as_bytes(), b"\r\n"].concat();
         }
         let framed = has("content-length") || has("transfer-encoding");
         if !framed && (!self.body.is_empty() || self.method == "POST") {
@@ -133,12 +151,12 @@ impl Answer {
         contains(&self.raw, needle)
     }
 
-    /// The stable reason code of an answer that the gateway made itself.
+    /// The stable reason code of a refusal that the gateway made itself; empty for
+    /// any other answer.
     pub fn code(&self) -> String {
         let json: Value = serde_json::from_slice(&self.body).unwrap_or_default();
-        ["code", "reason", "error"]
-            .iter()
-            .find_map(|name| json[name].as_str())
+        json["error"]["code"]
+            .as_str()
             .unwrap_or_default()
             .to_owned()
     }

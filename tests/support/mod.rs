@@ -8,6 +8,7 @@
 //! | [`wire`] | an HTTP/1 client that sends any bytes, over TCP or TLS |
 //! | [`browser`] | a client with a cookie jar, for the plot of a test |
 //! | [`gateway`] | the gateway, in this process with a clock moved by hand, or as its own process |
+//! | [`login`] | the login page's side: reads login URLs, signs returns |
 //! | [`metrics`] | what the admin listener counts |
 //! | [`node`] | the real backends of `tests/backends`, run by node |
 //! | [`tls`] | one certificate for everybody |
@@ -18,6 +19,7 @@
 pub mod browser;
 pub mod gateway;
 pub mod h2;
+pub mod login;
 pub mod message;
 pub mod metrics;
 pub mod node;
@@ -27,10 +29,11 @@ pub mod tls;
 pub mod wire;
 
 pub use browser::Browser;
-pub use gateway::{Addresses, Process};
+pub use gateway::{Addresses, Gateway, Process};
+pub use login::{KEY, Site};
 pub use message::{Answer, Request};
 pub use metrics::Metrics;
-pub use node::Node;
+pub use node::{Node, Talk};
 pub use origin::{Framing, Origin, Reply, Seen};
 pub use wire::Wire;
 

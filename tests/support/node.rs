@@ -1,13 +1,16 @@
 //! The real backends of `tests/backends`, run by node.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::{eventually, ports};
+use serde_json::Value;
+
+use super::{PATIENCE, eventually, ports};
 
 /// A running script; it ends with the value.
 pub struct Node {
@@ -57,23 +60,62 @@ impl Node {
     pub fn output(&self) -> String {
         self.output.lock().unwrap().clone()
     }
+}
 
-    /// Runs a script of `tests/backends` to its end and hands out what it printed;
-    /// the call's failure is the test's.
-    pub fn run(script: &str, arguments: &[&str]) -> String {
-        let done = Command::new("node")
+/// A client script that is talked to line by line; it ends with the value.
+pub struct Talk {
+    child: Child,
+    lines: Receiver<Value>,
+}
+
+impl Talk {
+    /// Starts a script of `tests/backends` that prints a line of JSON per event.
+    pub fn start(script: &str, arguments: &[&str]) -> Self {
+        let mut child = Command::new("node")
             .arg(script)
             .args(arguments)
             .current_dir(directory())
-            .output()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
             .unwrap();
-        let said = String::from_utf8_lossy(&done.stdout).into_owned();
-        assert!(
-            done.status.success(),
-            "{script}: {said}{}",
-            String::from_utf8_lossy(&done.stderr)
-        );
-        said
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (send, lines) = channel();
+        thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if let Ok(event) = serde_json::from_str(&line) {
+                    let _ = send.send(event);
+                }
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// Says a line.
+    pub fn say(&mut self, text: &str) {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        writeln!(stdin, "{text}").unwrap();
+    }
+
+    /// The next event that `wanted` takes; all before it are passed over.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub fn next<T>(&mut self, what: &str, mut wanted: impl FnMut(&Value) -> Option<T>) -> T {
+        loop {
+            let event = self.lines.recv_timeout(PATIENCE);
+            let event = event.unwrap_or_else(|_| panic!("never came: {what}"));
+            if let Some(found) = wanted(&event) {
+                return found;
+            }
+        }
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

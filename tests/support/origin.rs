@@ -277,8 +277,23 @@ impl Origin {
     }
 }
 
-trait Stream: Read + Write {}
-impl<T: Read + Write> Stream for T {}
+trait Stream: Read + Write {
+    /// Says that nothing follows: over TLS an end without that is a cut.
+    fn finish(&mut self) -> io::Result<()>;
+}
+
+impl Stream for TcpStream {
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Stream for StreamOwned<ServerConnection, TcpStream> {
+    fn finish(&mut self) -> io::Result<()> {
+        self.conn.send_close_notify();
+        self.flush()
+    }
+}
 
 fn converse(socket: TcpStream, tls: bool, log: &Log, script: &Script) -> io::Result<()> {
     socket.set_nodelay(true)?;
@@ -297,6 +312,9 @@ fn converse(socket: TcpStream, tls: bool, log: &Log, script: &Script) -> io::Res
         log.seen.lock().unwrap().push(request.clone());
         let reply = script(&request);
         if !write_reply(stream.get_mut(), &reply, head)? {
+            if !reply.cut {
+                stream.get_mut().finish()?;
+            }
             break;
         }
     }

@@ -1,0 +1,215 @@
+//! Bodies made to be misread: bombs, encodings, spellings of a flag.
+
+use serde_json::json;
+
+use crate::setup::{CANARY, OWNER, bot, channel, fresh, is_challenge, usual};
+use crate::support::{Gateway, Origin, Reply, Request};
+
+/// Types that a backend may give its JSON; careless ones among them.
+const KINDS: &[&str] = &[
+    "application/json",
+    "application/json;charset=utf-8",
+    "application/problem+json",
+    "text/json",
+    "text/plain",
+    "text/html",
+    "text/javascript",
+    "application/octet-stream",
+    "garbage",
+    "",
+];
+
+/// Index of the spelling and of the type in a target.
+fn parts(target: &str) -> (usize, usize) {
+    let mut parts = target.rsplit('/').map(|part| part.parse().unwrap());
+    (parts.next().unwrap(), parts.next().unwrap())
+}
+
+#[test]
+fn a_flag_is_a_member_in_every_spelling() {
+    let spellings = [
+        r#"{"authentication_required":true}"#,
+        r#"{ "authentication_required" : true }"#,
+        "{\"authentication_required\"\r\n\t:\n true}",
+        r#"{"authentication_\u0072equired":true}"#,
+        r#"{"\u0061\u0075thentication_required":true}"#,
+        r#"{"authentication_required":false,"authentication_required":true}"#,
+        r#"{"authentication_required":true,"authentication_required":false}"#,
+        r#"{"authentication_required":true,"authentication\u005frequired":false}"#,
+        r#"[[[{"a":[{"authentication_required":true}]}]]]"#,
+        r#"[{"text":"a"},{"text":"b","authentication_required":true}]"#,
+        "\u{feff}{\"authentication_required\":true}",
+    ];
+    let origin = Origin::start(move |seen| {
+        let (index, kind) = parts(&seen.target);
+        let body = format!(
+            "{{\"x\":\"{CANARY}\",\"y\":{}}}",
+            spellings[index].trim_start_matches('\u{feff}')
+        );
+        let body = match spellings[index].starts_with('\u{feff}') {
+            true => format!("\u{feff}{body}"),
+            false => body,
+        };
+        let reply = Reply::new(200, body);
+        match KINDS[kind] {
+            "" => reply,
+            kind => reply.header("Content-Type", kind),
+        }
+    });
+    let gateway = Gateway::start(&channel(&origin, "", OWNER));
+    let mut wire = gateway.wire();
+    for (index, spelling) in spellings.iter().enumerate() {
+        for (number, kind) in KINDS.iter().enumerate() {
+            let target = format!("/chat/c{index}-{number}/{number}/{index}");
+            let answer = wire.exchange(&Request::get(&target));
+            let shown = format!("{spelling} as {kind}");
+            assert!(!answer.contains(CANARY), "{shown}");
+            assert!(
+                is_challenge(&answer) || answer.status == 502,
+                "{shown}: {}",
+                answer.text()
+            );
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_judged_is_blocked() {
+    let origin = Origin::start(|seen| {
+        let flagged = json!({"authentication_required": true, "text": CANARY}).to_string();
+        let json = |body: Vec<u8>| Reply::new(200, body).header("Content-Type", "application/json");
+        let wide: Vec<u8> = flagged.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        match seen.target.rsplit('/').next().unwrap() {
+            "gzip" => json(flagged.into()).header("Content-Encoding", "gzip"),
+            "twice" => json(flagged.into())
+                .header("Content-Encoding", "identity")
+                .header("Content-Encoding", "br"),
+            "list" => json(flagged.into()).header("Content-Encoding", "identity, gzip"),
+            "unknown" => json(flagged.into()).header("Content-Encoding", "x-none"),
+            "broken" => json(flagged[..flagged.len() - 1].into()),
+            "after" => json(format!("{flagged}{flagged}").into()),
+            "utf16" => json(wide),
+            "latin1" => json([flagged.as_bytes(), b"\xff"].concat()),
+            "deep" => json(
+                [
+                    flagged.replace('}', ",\"d\":").as_bytes(),
+                    &b"[".repeat(100_000),
+                    &b"]".repeat(100_000),
+                    b"}",
+                ]
+                .concat(),
+            ),
+            "open" => json([b"[\"authentication_required\"", &b"[".repeat(900_000)[..]].concat()),
+            "names" => json(format!("{{{}{}", "\"a\":1,".repeat(100_000), &flagged[1..]).into()),
+            _ => Reply::json(&json!({"text": "hello"})),
+        }
+    });
+    let gateway = Gateway::start(&channel(&origin, "", OWNER));
+    let mut wire = gateway.wire();
+    for (what, code) in [
+        ("gzip", "answer-undecodable"),
+        ("twice", "answer-undecodable"),
+        ("list", "answer-undecodable"),
+        ("unknown", "answer-undecodable"),
+        ("broken", "answer-malformed"),
+        ("after", "answer-malformed"),
+        ("utf16", "answer-malformed"),
+        ("latin1", "answer-malformed"),
+        ("deep", "answer-malformed"),
+        ("open", "answer-malformed"),
+    ] {
+        let target = format!("/chat/{}/{what}", fresh());
+        let answer = wire.exchange(&Request::get(&target));
+        assert!(!answer.contains(CANARY), "{what}");
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (502, code),
+            "{what}"
+        );
+    }
+    let answer = wire.exchange(&Request::get("/chat/names/names"));
+    assert!(!answer.contains(CANARY) && (is_challenge(&answer) || answer.status == 502));
+    assert_eq!(
+        wire.exchange(&Request::get("/chat/x/x")).json(),
+        json!({"text": "hello"})
+    );
+}
+
+#[test]
+fn a_request_that_is_a_bomb_is_refused_without_a_crash() {
+    let (gateway, origin) = usual();
+    let mut wire = gateway.wire();
+    let post = |body: Vec<u8>| {
+        Request::new("POST", "/chat/c1/ask")
+            .header("Content-Type", "application/json")
+            .body(body)
+    };
+    let deep = |open: &[u8], close: &[u8]| {
+        let (open, close) = (open.repeat(5_000), close.repeat(5_000));
+        [
+            b"{\"metadata\":{\"customer\":",
+            &*open,
+            b"1",
+            &*close,
+            b"}}",
+        ]
+        .concat()
+    };
+    for body in [
+        deep(b"[", b"]"),
+        deep(b"{\"a\":", b"}"),
+        deep(b"[", b""),
+        b"{\"metadata\":{\"customer\":\"x\"}".to_vec(),
+    ] {
+        let answer = wire.exchange(&post(body.clone()));
+        assert!(
+            matches!(answer.status, 400 | 413),
+            "{:.40} {} {}",
+            String::from_utf8_lossy(&body),
+            answer.status,
+            answer.text()
+        );
+    }
+    let encoded = post(b"{}".to_vec()).header("Content-Encoding", "gzip");
+    assert_eq!(wire.exchange(&encoded).status, 400);
+    assert_eq!(origin.count(), 0);
+    assert_eq!(gateway.wire().exchange(&post(b"{}".to_vec())).status, 200);
+}
+
+#[test]
+fn the_clients_copy_of_a_managed_member_is_gone() {
+    let origin = bot();
+    let gateway = Gateway::start(&channel(&origin, "", OWNER));
+    for body in [
+        r#"{"metadata":{"customer":"spoofed"}}"#,
+        r#"{"metadata":{"customer":"a","customer":"spoofed"}}"#,
+        r#"{"metadata":{"cust\u006fmer":"spoofed"}}"#,
+        r#"{"metadat\u0061":{"customer":"spoofed"}}"#,
+        r#"{"metadata":{"customer":"spoofed"},"metadata":{"customer":"spoofed"}}"#,
+        r#"{"metadata":{},"metadata":{"customer":{"a":"spoofed"}}}"#,
+        r#"{"metadata":[{"customer":"spoofed"}]}"#,
+        r#"[{"metadata":{"customer":"spoofed"}}]"#,
+    ] {
+        for kind in [
+            "application/json",
+            "application/json; charset=utf-8",
+            "application/vnd.x+json",
+            "text/plain",
+            "",
+        ] {
+            for target in ["/chat/c1/ask", "/plain/x", "/end/c2"] {
+                origin.clear();
+                let request = Request::new("POST", target)
+                    .header("Content-Type", kind)
+                    .body(body);
+                let answer = gateway.wire().exchange(&request);
+                let array = body.starts_with('[') || body.contains(":[");
+                for seen in origin.seen() {
+                    // What has the member elsewhere is not the managed member.
+                    assert!(array || !seen.contains("spoofed"), "{body} {kind} {target}");
+                }
+                assert!(matches!(answer.status, 200 | 400), "{body} {kind} {target}");
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Logs and metrics: no secret in them, and nobody writes them but us.
+
+use chatgate::time::Clock;
+use serde_json::{Value, json};
+
+use crate::setup::{CANARY, OWNER, bot, channel, continue_url, fresh, login_url, statement};
+use crate::support::browser::{parameter, path_of};
+use crate::support::{KEY, Metrics, Process, Request, Site, eventually};
+
+/// Marks what a customer says.
+const SAID: &str = "said-canary-51c2";
+
+fn proofs() -> String {
+    format!(
+        r#"{OWNER}
+[[channel.web.identity]]
+name = "site"
+kind = "jwt"
+from = {{ header = "Authorization", scheme = "Bearer" }}
+keys = [{{ algorithm = "HS256", secret = "secret-canary-0123456789abcdef0123" }}]
+[[channel.web.route]]
+kind = "pre-chat"
+path = "/start/{{id}}"
+interaction = {{ path = "id" }}
+[[channel.web.route]]
+kind = "message"
+path = "/by-body"
+interaction = {{ json = "$.sender" }}
+"#
+    )
+}
+
+#[test]
+fn no_secret_token_or_content_is_in_log_or_metrics() {
+    let origin = bot();
+    let process = Process::start(&channel(&origin, "resume = \"replay\"", &proofs()));
+    let site = Site::new(process.at.plain, Clock::system());
+    let mut browser = process.at.browser();
+    browser.headers.push(("X-Said".into(), SAID.into()));
+
+    let challenge = statement(&mut browser, &format!("c1?q={SAID}").replace("?", "-"));
+    let (url, waiting) = (login_url(&challenge), continue_url(&challenge));
+    let mut members = site.success(&url, "alice");
+    members["claims"] = json!({"email": "claim-canary@example.com"});
+    assert_eq!(site.post(&site.callback(&url), &members).status, 200);
+    assert_eq!(site.post(&site.callback(&url), &members).status, 401);
+    assert!(browser.get(&waiting).contains(CANARY));
+    browser.get(&format!("/plain/x?q={SAID}"));
+    browser.post("/chat/c2/ask", &json!({"text": SAID}));
+    browser.post("/by-body", &json!({"sender": "c3", "text": SAID}));
+    browser.send(Request::post("/by-body", &json!({})).body(format!("{{\"{SAID}")));
+
+    let second = login_url(&statement(&mut browser, "c4"));
+    let jwt = site.jwt(&site.claims(&second, "alice"));
+    let callback = site.callback(&second);
+    browser.get(&format!("{callback}&return={jwt}x"));
+    browser.get(&format!("{callback}&return={jwt}"));
+    let proof = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJwcm9vZi1jYW5hcnkifQ.c2lnbmF0dXJlLWNhbmFyeQ";
+    browser.send(Request::get("/start/c5").header("Authorization", &format!("Bearer {proof}")));
+    browser.send(Request::get("/deny").header("Authorization", "Basic YmFzaWMtY2FuYXJ5"));
+
+    let metrics = Metrics::read(process.at.admin).text();
+    let cookie = browser.cookies.values().next().unwrap().clone();
+    eventually("the log has the last request", || {
+        process.log().contains("/deny").then_some(())
+    });
+    let log = process.end();
+    let token = |url: &str| parameter(url, "token").unwrap();
+    let waiting = path_of(&waiting).rsplit('/').next().unwrap().to_owned();
+    let (one, two) = (token(&url), token(&second));
+    for secret in [
+        KEY,
+        KEY.trim_start_matches("whsec_"),
+        "secret-canary",
+        CANARY,
+        SAID,
+        "claim-canary",
+        &one,
+        &two,
+        &waiting,
+        &cookie,
+        &jwt,
+        &jwt[40..80],
+        proof,
+        "c2lnbmF0dXJlLWNhbmFyeQ",
+        "YmFzaWMtY2FuYXJ5",
+        &parameter(&url, "signature").unwrap(),
+        "v1,",
+    ] {
+        let place = log.find(secret).map(|at| {
+            let line = log[..at].rfind('\n').map_or(0, |at| at + 1);
+            log[line..].lines().next().unwrap_or_default().to_owned()
+        });
+        // A chat's own id may be in a log; the canary in it is the test's doing.
+        let id = secret == SAID && place.as_deref().is_some_and(|line| line.contains("c1-q="));
+        assert!(place.is_none() || id, "{secret} in the log: {place:?}");
+        assert!(!metrics.contains(secret), "{secret} in the metrics");
+    }
+    for reason in [
+        "login-succeeded",
+        "token-used",
+        "return-signature",
+        "proof-",
+        "denied",
+    ] {
+        assert!(log.contains(reason), "the log names no {reason}");
+    }
+}
+
+#[test]
+fn nobody_writes_lines_into_the_log_but_us() {
+    for format in ["json", "lines"] {
+        let origin = bot();
+        let tables = channel(&origin, "", &proofs());
+        let process = Process::start_with(&format!(
+            "[log]\nformat = \"{format}\"\nlevel = \"debug\"\n{tables}"
+        ));
+        let site = Site::new(process.at.plain, Clock::system());
+        let mut browser = process.at.browser();
+        for evil in [
+            "x\nforged line",
+            "x\r\nforged line",
+            "x\u{1b}[2Jforged",
+            "x\u{2028}forged",
+            "x\u{2029}forged",
+            "x\u{85}forged",
+            "x\u{9b}31mforged",
+            "x\0forged",
+            "x\u{202e}forged",
+            "x\tforged",
+            "\",\"forged\":\"",
+        ] {
+            let body = json!({"sender": evil, "text": evil});
+            browser.post("/by-body", &body);
+            for name in [
+                "User-Agent",
+                "Referer",
+                "X-Request-Id",
+                "Traceparent",
+                "X-Chat",
+            ] {
+                let value: String = evil
+                    .chars()
+                    .filter(|c| !c.is_ascii_control() || *c == '\t')
+                    .collect();
+                browser.send(Request::get("/deny").header(name, &value));
+            }
+            let encoded: String = evil.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            browser.get(&format!("/plain/x?{encoded}"));
+            browser.get(&format!("/chat/{encoded}/ask"));
+            browser.send(Request::new("FORGED", "/deny"));
+            let url = login_url(&statement(&mut browser, &fresh()));
+            let mut members = site.success(&url, evil);
+            site.post(&site.callback(&url), &members);
+            members["subject"] = json!("alice");
+            members[evil] = json!(evil);
+            site.post(&site.callback(&url), &members);
+            members["level"] = json!(evil);
+            site.post(&site.callback(&url), &members);
+            let header = json!({"alg": "HS256", "kid": evil});
+            let token = crate::support::login::jwt(&header, &json!({"sub": evil}), |_| vec![0; 32]);
+            browser.send(
+                Request::get("/start/c5").header("Authorization", &format!("Bearer {token}")),
+            );
+        }
+        browser.get("/nowhere/last");
+        eventually("the log has the last request", || {
+            process.log().contains("no-route").then_some(())
+        });
+        let log = process.end();
+        for line in log.lines() {
+            assert!(!line.starts_with("forged"), "{format}: {line}");
+            let odd = |c: char| {
+                c.is_control() && c != '\t' || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202e}')
+            };
+            assert!(!line.contains(odd), "{format}: {line:?}");
+            if format == "json" {
+                let parsed: Value =
+                    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+                assert!(!parsed.to_string().contains("\"forged\":"), "{line}");
+            }
+        }
+    }
+}

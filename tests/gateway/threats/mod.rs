@@ -1,0 +1,12 @@
+//! What has broken gateways of this kind; each test fails when the defence is taken out.
+
+mod bodies;
+mod framing;
+mod headers;
+mod leaks;
+mod logs;
+mod owners;
+mod paths;
+mod proofs;
+mod returns;
+mod templates;
