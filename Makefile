@@ -37,5 +37,5 @@ check:
 	$(CARGO) check --locked --all-targets
 
 bench:
-	@.ci/setup build
-	@benches/run
+	@.ci/setup build bench
+	@$(CARGO) bench --locked

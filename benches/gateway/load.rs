@@ -1,0 +1,95 @@
+//! The load: `wrk` with requests that were written in advance.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::Failure;
+use crate::process::{Process, pinned};
+
+/// Connections held open, all on one thread of the load generator.
+const CONNECTIONS: &str = "32";
+
+/// What one round says of a proxy.
+#[derive(Clone, Copy, Debug)]
+pub struct Round {
+    /// Requests per second.
+    pub rate: f64,
+    /// The proxy's processor time per request, in microseconds.
+    pub cpu: f64,
+    /// The slowest hundredth takes longer than this, in milliseconds.
+    pub p99: f64,
+    /// Requests answered.
+    pub requests: u64,
+}
+
+/// Writes the script that sends these requests in turn.
+pub fn script(file: &Path, requests: &[String]) -> Result<(), Failure> {
+    let lines: Vec<String> = requests.iter().map(|request| quoted(request)).collect();
+    let script = format!(
+        r#"local requests = {{
+{}
+}}
+local n = 0
+request = function()
+  n = n % #requests + 1
+  return requests[n]
+end
+done = function(summary, latency)
+  local e = summary.errors
+  io.write(string.format("RESULT %d %d %d %d\n", summary.requests, summary.duration,
+    latency:percentile(99), e.connect + e.read + e.write + e.status + e.timeout))
+end
+"#,
+        lines.join(",\n")
+    );
+    Ok(fs::write(file, script)?)
+}
+
+/// Loads one proxy for a while.
+pub fn round(
+    cpu: Option<usize>,
+    proxy: &Process,
+    script: &Path,
+    span: Duration,
+) -> Result<Round, Failure> {
+    let before = proxy.cpu()?;
+    let output = pinned(cpu, "wrk")
+        .args(["-t1", "-c", CONNECTIONS, "-d"])
+        .arg(format!("{}s", span.as_secs()))
+        .arg("-s")
+        .arg(script)
+        .arg(format!("http://{}/", proxy.address))
+        .output()
+        .map_err(|error| format!("wrk cannot be started ({error}): see `.ci/setup bench`"))?;
+    let used = proxy.cpu()? - before;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let numbers: Vec<f64> = text
+        .lines()
+        .find_map(|line| line.strip_prefix("RESULT "))
+        .unwrap_or_default()
+        .split(' ')
+        .filter_map(|number| number.parse().ok())
+        .collect();
+    let [requests, micros, p99, errors] = numbers[..] else {
+        return Err(format!("wrk said: {text}").into());
+    };
+    if errors > 0.0 || requests == 0.0 {
+        return Err(format!("{errors} of {requests} requests failed").into());
+    }
+    Ok(Round {
+        rate: requests / micros * 1e6,
+        cpu: used.as_secs_f64() * 1e6 / requests,
+        p99: p99 / 1e3,
+        requests: requests as u64,
+    })
+}
+
+fn quoted(text: &str) -> String {
+    let escaped = text
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\r', "\\r")
+        .replace('\n', "\\n");
+    format!("  \"{escaped}\"")
+}
