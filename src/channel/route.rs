@@ -185,7 +185,21 @@ impl Routes {
     /// The host is compared in any case and without its port. A host with a
     /// trailing dot matches nothing at all: it is another spelling of a name that
     /// may have routes of its own.
+    ///
+    /// A `HEAD` that would merely pass goes where its `GET` is judged: backends
+    /// answer it with the headers of that very answer.
     pub fn find(&self, method: &Method, host: &str, path: &str) -> Option<Match<'_>> {
+        let found = self.look(method, host, path)?;
+        if *method != Method::HEAD || found.route.kind != Kind::Pass {
+            return Some(found);
+        }
+        let judged = self.look(&Method::GET, host, path);
+        judged
+            .filter(|get| get.route.kind != Kind::Pass)
+            .or(Some(found))
+    }
+
+    fn look(&self, method: &Method, host: &str, path: &str) -> Option<Match<'_>> {
         let path = path.strip_prefix('/')?;
         let index = self.exact.find(method, host, path)?;
         let (route, pattern) = self.all.get(index)?;

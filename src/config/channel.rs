@@ -182,4 +182,13 @@ fn replays(node: Node<'_>, upstreams: &[&Arc<Upstream>], rooted: bool) {
         let help = "name the same file as `extra_roots` in [server]";
         node.warn(Wrong::new(message, help));
     }
+    let other = |upstream: &&&Arc<Upstream>| upstream.tls.is_none() && upstream.http2;
+    if let Some(upstream) = upstreams.iter().find(other) {
+        let message = format!(
+            "a request cannot be replayed to `{}`: chatgate's own client speaks HTTP/1.1",
+            upstream.name
+        );
+        let help = "use resume = \"notify\" or \"none\", or another upstream";
+        node.warn(Wrong::new(message, help));
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT};
-use http::{HeaderMap, Version};
+use http::{HeaderMap, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::prelude::HttpPeer;
@@ -149,6 +149,12 @@ impl ProxyHttp for Proxy {
             let binds = exchange.binds_from_answer();
             let inspection = &route.channel.inspection;
             if binds || decision::candidate(&route.channel, &view, asker.level) == Candidate::Yes {
+                if session.req_header().method == Method::HEAD
+                    || head.status == StatusCode::NOT_MODIFIED
+                {
+                    // The body that would decide is not there; what tells of it goes.
+                    verdict::forget_body(head);
+                }
                 return exchange.hold.begin(session, head, inspection.max_body);
             }
         }

@@ -6,9 +6,9 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, ETAG, HOST, TRANSFER_ENCODING, WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONTENT_LENGTH, ETAG, HOST, LAST_MODIFIED, TRANSFER_ENCODING, WWW_AUTHENTICATE,
 };
-use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
@@ -100,7 +100,9 @@ pub(super) async fn carry_out(
         }
         ForAnswer::Release { reason, strip } => {
             exchange.reason = reason;
-            let (mut head, body) = released(channel, head, body.bytes().clone(), &strip, reason)?;
+            let of_head = session.req_header().method == Method::HEAD;
+            let (mut head, body) =
+                released(channel, head, body.bytes().clone(), &strip, reason, of_head)?;
             exchange.add_cookie(&mut head)?;
             respond::write(session, head, body).await
         }
@@ -185,6 +187,7 @@ fn released(
     body: Bytes,
     strip: &[usize],
     reason: Reason,
+    of_head: bool,
 ) -> pingora::Result<(ResponseHeader, Bytes)> {
     let (headers, body) = stripped(channel, head.headers.clone(), body, strip);
     let mut released = ResponseHeader::build(head.status, Some(headers.len() + 2))?;
@@ -198,8 +201,6 @@ fn released(
     released.set_version(Version::HTTP_11);
     released.remove_header(&TRANSFER_ENCODING);
     let bodiless = head.status == StatusCode::NO_CONTENT || head.status == StatusCode::NOT_MODIFIED;
-    // The answer to HEAD names the length of a body that is not there.
-    let of_head = body.is_empty() && headers.contains_key(CONTENT_LENGTH);
     if !bodiless && !of_head {
         released.insert_header(CONTENT_LENGTH, body.len())?;
     }
@@ -228,6 +229,17 @@ pub(super) fn stripped(
         }
     }
     (headers, body)
+}
+
+/// Takes off what tells of a body that cannot be judged, because it was not sent:
+/// its length, its validators, its digests.
+pub(super) fn forget_body(head: &mut ResponseHeader) {
+    for name in [CONTENT_LENGTH, ETAG, LAST_MODIFIED] {
+        head.remove_header(&name);
+    }
+    for name in DIGESTS {
+        head.remove_header(*name);
+    }
 }
 
 /// Releases what is held of an answer that went over the cap, and lets the rest
