@@ -19,7 +19,8 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::message::{Answer, Request};
-use super::origin::{Framing, Log, Origin, Reply, Script, Seen};
+use super::origin::{Log, Origin, Script};
+use super::script::{Framing, Reply, Seen};
 use super::{PATIENCE, tls};
 
 impl Origin {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`message`] | a request to send, an answer that came, byte for byte |
 //! | [`origin`] | a scripted backend over HTTP/1: answers exactly as told, keeps what it was sent |
+//! | [`script`] | what it answers, what it was asked |
 //! | [`h2`] | the same over HTTP/2, and an HTTP/2 client |
 //! | [`wire`] | an HTTP/1 client that sends any bytes, over TCP or TLS |
 //! | [`browser`] | a client with a cookie jar, for the plot of a test |
@@ -25,6 +26,7 @@ pub mod metrics;
 pub mod node;
 pub mod origin;
 pub mod ports;
+pub mod script;
 pub mod tls;
 pub mod wire;
 
@@ -34,7 +36,8 @@ pub use login::{KEY, Site};
 pub use message::{Answer, Request};
 pub use metrics::Metrics;
 pub use node::{Node, Talk};
-pub use origin::{Framing, Origin, Reply, Seen};
+pub use origin::Origin;
+pub use script::{Framing, Reply, Seen};
 pub use wire::Wire;
 
 use std::time::{Duration, Instant};
