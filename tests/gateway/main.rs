@@ -7,6 +7,7 @@ mod setup;
 
 mod botkit;
 mod direct_line;
+mod documented;
 mod doubles;
 mod examples;
 mod explained;
