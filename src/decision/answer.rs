@@ -57,6 +57,8 @@ pub enum Candidate {
     No,
     /// It is held back until the verdict.
     Yes,
+    /// Its body cannot be read, and may have no end: [`answer`] decides by the head.
+    Unreadable,
 }
 
 /// Whether an answer has to be held for [`answer`], by its head alone.
@@ -70,6 +72,9 @@ pub fn candidate(channel: &Channel, head: &AnswerView<'_>, level: Level) -> Cand
     };
     if head.status.is_informational() || !channel.flags.iter().any(concerns) {
         return Candidate::No;
+    }
+    if encoded(head.headers) && !bodiless(head.status) {
+        return Candidate::Unreadable;
     }
     Candidate::Yes
 }

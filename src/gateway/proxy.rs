@@ -19,7 +19,7 @@ use super::peer::Peers;
 use super::request::{self, Step};
 use super::respond::Reply;
 use super::verdict;
-use crate::decision::{self, Candidate};
+use crate::decision::{self, Candidate, ForAnswer};
 use crate::message::AnswerView;
 use crate::reason::Reason;
 
@@ -146,16 +146,34 @@ impl ProxyHttp for Proxy {
             };
             let asker = verdict::asker(&self.state, exchange).await;
             exchange.asker = asker;
-            let binds = exchange.binds_from_answer();
-            let inspection = &route.channel.inspection;
-            if binds || decision::candidate(&route.channel, &view, asker.level) == Candidate::Yes {
-                if session.req_header().method == Method::HEAD
-                    || head.status == StatusCode::NOT_MODIFIED
-                {
-                    // The body that would decide is not there; what tells of it goes.
-                    verdict::forget_body(head);
+            let cap = route.channel.inspection.max_body;
+            let candidate = match exchange.binds_from_answer() {
+                true => Candidate::Yes,
+                false => decision::candidate(&route.channel, &view, asker.level),
+            };
+            match candidate {
+                Candidate::No => {}
+                Candidate::Yes => {
+                    if session.req_header().method == Method::HEAD
+                        || head.status == StatusCode::NOT_MODIFIED
+                    {
+                        // The body that would decide is not there; what tells of it goes.
+                        verdict::forget_body(head);
+                    }
+                    return exchange.hold.begin(session, head, cap);
                 }
-                return exchange.hold.begin(session, head, inspection.max_body);
+                Candidate::Unreadable => match decision::answer(&route.channel, &view, asker) {
+                    ForAnswer::Release { reason, .. } => exchange.reason = reason,
+                    ForAnswer::Challenge { .. } | ForAnswer::Block(_) => {
+                        let sized = head.headers.contains_key(CONTENT_LENGTH);
+                        exchange.hold.begin(session, head, cap)?;
+                        // What has no length may have no end to wait for.
+                        return match sized {
+                            true => Ok(()),
+                            false => Err(Error::explain(WITHHELD, "the head decides")),
+                        };
+                    }
+                },
             }
         }
         exchange.add_cookie(head)

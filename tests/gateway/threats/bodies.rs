@@ -1,5 +1,10 @@
 //! Bodies made to be misread: bombs, encodings, spellings of a flag.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::setup::{CANARY, OWNER, bot, channel, fresh, is_challenge, usual};
@@ -211,5 +216,47 @@ fn the_clients_copy_of_a_managed_member_is_gone() {
                 assert!(matches!(answer.status, 200 | 400), "{body} {kind} {target}");
             }
         }
+    }
+}
+
+/// A stream may have no end: its head decides, at once.
+#[test]
+fn a_stream_that_cannot_be_judged_is_not_waited_for() {
+    let endless = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = endless.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut open = Vec::new();
+        for stream in endless.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let event = format!("data: {CANARY}\n\n");
+            write!(stream, "{head}{:x}\r\n{event}\r\n", event.len()).unwrap();
+            open.push(stream);
+        }
+    });
+    let origin = bot();
+    let tables = channel(&origin, "", OWNER);
+    let upstream = origin.upstream("bot");
+    let url = upstream.split('"').nth(1).unwrap();
+    let tables = tables.replace(url, &format!("http://{address}"));
+    for (undecodable, status, passes) in [("block", "502", false), ("release", "200", true)] {
+        let inspect = format!("[channel.web.inspect]\nundecodable = \"{undecodable}\"\n");
+        let gateway = Gateway::start(&format!("{tables}{inspect}"));
+        let mut client = TcpStream::connect(gateway.at.plain).unwrap();
+        client
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        write!(client, "GET /chat/c1/events HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut came = String::new();
+        let wanted = if passes { CANARY } else { "answer-undecodable" };
+        while !came.contains(wanted) {
+            let mut bytes = [0; 4096];
+            let n = client.read(&mut bytes).expect("an answer in time");
+            assert!(n > 0, "{undecodable}: {came}");
+            came += &String::from_utf8_lossy(&bytes[..n]);
+        }
+        assert!(came.starts_with(&format!("HTTP/1.1 {status}")), "{came}");
+        assert_eq!(came.contains(CANARY), passes, "{came}");
     }
 }
