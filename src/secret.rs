@@ -47,6 +47,7 @@ impl fmt::Debug for Secret {
 ///
 /// # Panics
 /// When the operating system has no randomness to give; there is no safe way on.
+#[expect(clippy::expect_used, reason = "there is no safe way on")]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the operating system gives randomness");
