@@ -3,7 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, IF_RANGE, RANGE,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, COOKIE, IF_RANGE, RANGE,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -14,11 +14,11 @@ use serde_json::Value;
 use super::disguise::{form_names, is_form, odd_charset};
 use super::exchange::Exchange;
 use crate::channel::inject::Facts;
-use crate::channel::{Channel, Kind};
+use crate::channel::{Channel, Kind, Owner};
 use crate::config::Config;
 use crate::interaction::Identity;
 use crate::message::edit::{self, MemberPath};
-use crate::message::header::HOP_BY_HOP;
+use crate::message::header::{HOP_BY_HOP, raw_cookies};
 use crate::reason::Reason;
 use crate::time::Time;
 
@@ -63,6 +63,34 @@ pub(super) fn strip(head: &mut RequestHeader, config: &Config, keep_upgrade: boo
     }
     if !keep_upgrade {
         head.remove_header(&UPGRADE);
+    }
+    without_own_cookie(head);
+}
+
+/// The owner's cookie is between the customer and us: a backend that saw it could
+/// speak for the customer.
+fn without_own_cookie(head: &mut RequestHeader) {
+    let ours = [Owner::cookie_name(true), Owner::cookie_name(false)];
+    if !ours
+        .iter()
+        .any(|name| raw_cookies(&head.headers, name).next().is_some())
+    {
+        return;
+    }
+    let foreign = |pair: &&[u8]| {
+        let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+        !ours.iter().any(|ours| ours.as_bytes() == name.trim_ascii())
+    };
+    let lines = head.headers.get_all(COOKIE).iter();
+    let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    let left: Vec<&[u8]> = pairs.filter(foreign).map(<[u8]>::trim_ascii).collect();
+    let left = HeaderValue::from_bytes(&left.join(&b"; "[..]));
+    head.remove_header(&COOKIE);
+    if let Ok(left) = left
+        && !left.is_empty()
+        && let Err(error) = head.insert_header(COOKIE, left)
+    {
+        tracing::warn!(%error, "the cookies could not be handed on");
     }
 }
 

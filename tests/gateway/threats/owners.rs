@@ -269,3 +269,21 @@ fn a_session_look_up_is_cached_for_its_own_session() {
     );
     assert!(website.seen().iter().all(|seen| !seen.contains("other=1")));
 }
+
+/// A backend that saw the owner's cookie could speak for the customer.
+#[test]
+fn the_owners_cookie_stays_between_the_customer_and_us() {
+    let (gateway, origin) = usual();
+    let mut browser = logged_in(&gateway, "c1");
+    assert!(browser.cookies.contains_key("chatgate"));
+    browser.cookies.insert("sid".into(), "theirs".into());
+    browser.cookies.insert("a-chatgate".into(), "other".into());
+    for target in ["/chat/c1/statement", "/plain/x"] {
+        browser.get(target);
+        assert_eq!(
+            origin.last().header("cookie"),
+            Some("a-chatgate=other; sid=theirs"),
+            "{target}"
+        );
+    }
+}
