@@ -11,6 +11,7 @@
 //! | `disguise` | bodies in which a managed member could come unseen are refused |
 //! | `hold` | an answer that may be flagged is held back, head and all |
 //! | `verdict` | the judgement on a held answer, carried out |
+//! | `challenge` | the login URL in place of a withheld answer |
 //! | `resume` | after the login: replay, notice |
 //! | `respond` | every answer that chatgate makes itself |
 //! | `proxy` | pingora's hooks, each one line of the above |
@@ -18,6 +19,7 @@
 
 mod admit;
 mod certificate;
+mod challenge;
 mod disguise;
 mod endpoints;
 mod exchange;

@@ -5,25 +5,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, ETAG, HOST, LAST_MODIFIED, TRANSFER_ENCODING, WWW_AUTHENTICATE,
-};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG, LAST_MODIFIED, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
-use serde_json::{Map, Value};
 
 use super::State;
+use super::challenge::challenge;
 use super::exchange::Exchange;
 use super::hold::Held;
 use super::request;
 use super::respond::{self, Reply};
-use crate::channel::{Channel, Kind, Login, Resume, Unreadable};
+use crate::channel::{Channel, Kind, Unreadable};
 use crate::decision::{self, Asker, ForAnswer};
-use crate::interaction::{self, Challenge, HeldRequest, Level, TokenHash};
-use crate::login::LoginToken;
-use crate::login::page::LoginUrl;
+use crate::interaction::{self, Level};
 use crate::message::{AnswerView, Body, edit};
 use crate::reason::Reason;
 
@@ -284,198 +280,6 @@ pub(super) fn release_oversize(
             Error::e_explain(ErrorType::WriteError, "the customer does not read")
                 .map_err(|e: Box<Error>| e.into_down())
         }
-    }
-}
-
-/// Makes the login URL and the answer that carries it.
-async fn challenge(
-    state: &Arc<State>,
-    session: &Session,
-    exchange: &Exchange,
-    answer: &AnswerView<'_>,
-    level: Level,
-) -> Result<Reply, Reason> {
-    let route = exchange.route().ok_or(Reason::Internal)?;
-    let channel = &route.channel;
-    let login = channel.login.as_ref().ok_or(Reason::ChallengeImpossible)?;
-    let key = exchange.key.as_ref().ok_or(Reason::ChallengeImpossible)?;
-    let now = state.clock.now();
-
-    let token = LoginToken::generate();
-    let outstanding = Challenge {
-        token: token.hash(),
-        level,
-        created: now,
-        ttl: channel.clocks.token_ttl,
-    };
-    let (waiting, held) = hold_request(session, exchange, login);
-    let kept = state
-        .store
-        .update(key, &channel.clocks, now, |slot| {
-            let interaction = slot.get_or_insert_with(|| interaction::Interaction::new(now));
-            interaction.challenge(outstanding.clone(), held.clone(), exchange.evidence)
-        })
-        .await?;
-    kept?;
-    state.metrics.challenged(&channel.name);
-
-    let config = &exchange.config;
-    let callback = format!(
-        "{}{}/return/{}",
-        config.public_url, config.endpoints, channel.name
-    );
-    let login_url = login.page.url(
-        &login.keys,
-        &LoginUrl {
-            token: &token,
-            callback: &callback,
-            channel: &channel.name,
-            interaction: key.interaction(),
-            level: config.level_name(level),
-            now,
-        },
-    );
-    let continue_url = waiting.map_or(String::new(), |token| {
-        format!(
-            "{}{}/continue/{}",
-            config.public_url,
-            config.endpoints,
-            token.expose()
-        )
-    });
-    let values = values(
-        exchange,
-        session,
-        answer,
-        login,
-        &login_url,
-        &continue_url,
-        level,
-        now,
-    )?;
-    let reply = login.challenge.reply(&values).map_err(|error| {
-        tracing::error!(channel = %channel.name, %error, "the challenge could not be written");
-        Reason::ChallengeImpossible
-    })?;
-    Ok(step_up(reply, answer, config.level_name(level), &login_url))
-}
-
-/// The request to send again after the login, and the token of its `continue` URL.
-fn hold_request(
-    session: &Session,
-    exchange: &Exchange,
-    login: &Login,
-) -> (Option<LoginToken>, Option<(TokenHash, HeldRequest)>) {
-    let (Resume::Replay { max_body }, Some(asked)) = (&login.resume, &exchange.asked) else {
-        return (None, None);
-    };
-    let body = exchange
-        .body
-        .as_ref()
-        .map(|body| body.bytes().clone())
-        .unwrap_or_default();
-    if body.len() > *max_body {
-        return (None, None);
-    }
-    let token = LoginToken::generate();
-    let target = match &asked.target.query {
-        Some(query) => format!("{}?{query}", asked.target.path),
-        None => asked.target.path.clone(),
-    };
-    let head = session.req_header();
-    let mut headers = head.headers.clone();
-    if let (None, Some(authority)) = (headers.get(HOST), head.uri.authority()) {
-        // HTTP/2 names the host in `:authority`; the route may depend on it.
-        let host = HeaderValue::from_str(authority.as_str()).ok();
-        host.map(|host| headers.insert(HOST, host));
-    }
-    let held = HeldRequest {
-        method: asked.method.clone(),
-        target: target.into(),
-        headers,
-        body,
-    };
-    let hash = token.hash();
-    (Some(token), Some((hash, held)))
-}
-
-#[allow(clippy::too_many_arguments)]
-fn values(
-    exchange: &Exchange,
-    session: &Session,
-    answer: &AnswerView<'_>,
-    login: &Login,
-    login_url: &str,
-    continue_url: &str,
-    level: Level,
-    now: crate::time::Time,
-) -> Result<Map<String, Value>, Reason> {
-    let route = exchange.route().ok_or(Reason::Internal)?;
-    let channel = &route.channel;
-    let mut values = Map::new();
-    values.insert("login_url".into(), login_url.into());
-    values.insert("continue_url".into(), continue_url.into());
-    let (expires_at, expires_in) = match channel.clocks.token_ttl {
-        Some(ttl) => (
-            Value::from((now + ttl).to_string()),
-            Value::from(ttl.as_secs()),
-        ),
-        None => (Value::from("never"), Value::Null),
-    };
-    values.insert("expires_at".into(), expires_at);
-    values.insert("expires_in".into(), expires_in);
-    values.insert("channel".into(), (*channel.name).into());
-    values.insert(
-        "interaction".into(),
-        exchange
-            .key
-            .as_ref()
-            .map_or("", |key| key.interaction())
-            .into(),
-    );
-    values.insert("level".into(), exchange.config.level_name(level).into());
-    let view = exchange
-        .view(&session.req_header().headers)
-        .ok_or(Reason::Internal)?;
-    let mut captures = Map::new();
-    for (name, selector) in &login.challenge.captures {
-        // A capture that is not there, or is ambiguous, is empty: the customer
-        // must get a login URL in any case.
-        let found = selector.request(&view).ok().flatten();
-        let found = found.or_else(|| selector.answer(answer).ok().flatten());
-        captures.insert(name.to_string(), found.unwrap_or_default().into());
-    }
-    values.insert("capture".into(), captures.into());
-    Ok(values)
-}
-
-/// Where the flag was a 401, the challenge is one for machines, too (RFC 9470).
-fn step_up(reply: Reply, answer: &AnswerView<'_>, level: &str, login_url: &str) -> Reply {
-    if answer.status != StatusCode::UNAUTHORIZED || reply.headers.contains_key(WWW_AUTHENTICATE) {
-        return reply;
-    }
-    let text = format!(
-        "Bearer error=\"insufficient_user_authentication\", \
-         error_description=\"A login is required\", acr_values=\"{level}\", login_uri=\"{login_url}\""
-    );
-    match HeaderValue::from_str(&text) {
-        Ok(value) => reply.with(WWW_AUTHENTICATE, value),
-        Err(_) => reply,
-    }
-}
-
-impl crate::channel::ChallengeTemplate {
-    /// Renders the answer.
-    fn reply(&self, values: &Map<String, Value>) -> Result<Reply, String> {
-        let mut headers = HeaderMap::new();
-        for (name, template) in &self.headers {
-            headers.append(name.clone(), template.render_header(values)?);
-        }
-        Ok(Reply {
-            status: self.status,
-            headers,
-            body: self.body.render(values)?.into(),
-        })
     }
 }
 
