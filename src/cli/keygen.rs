@@ -1,6 +1,6 @@
 //! `chatgate keygen`: makes keys.
 
-use std::fs::OpenOptions;
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -28,8 +28,8 @@ pub struct Args {
     /// A secret for HMAC proofs and HS256 to HS512 tokens instead
     #[arg(long)]
     pub secret: bool,
-    /// Write the key to a new file that its owner alone can read; of a private
-    /// key, the public one is then printed
+    /// Write the key to a new file that its owner alone can read, in a directory
+    /// that is made if need be; of a private key, the public one is then printed
     #[arg(long, short, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }
@@ -128,6 +128,13 @@ fn ed25519() -> Result<Made, String> {
 
 /// Never over a file that is there: a key that is lost locks everybody out.
 fn write(path: &Path, key: &[u8]) -> std::io::Result<()> {
+    if let Some(directory) = path.parent() {
+        let mut make = DirBuilder::new();
+        make.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut make, 0o700);
+        make.create(directory)?;
+    }
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -210,7 +217,7 @@ mod tests {
     #[test]
     fn a_file_is_private_and_never_overwritten() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("web.key");
+        let path = directory.path().join("keys/web.key");
         let args = Args {
             out: Some(path.clone()),
             ..Args::default()
@@ -223,6 +230,8 @@ mod tests {
             use std::os::unix::fs::PermissionsExt;
             let mode = std::fs::metadata(&path).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
+            let around = std::fs::metadata(path.parent().unwrap()).unwrap();
+            assert_eq!(around.permissions().mode() & 0o777, 0o700);
         }
         assert!(run(&args).unwrap_err().contains("web.key"));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), written);
