@@ -34,6 +34,9 @@ pub fn run(args: Args) -> ExitCode {
         let tls = listener.tls.is_some();
         tracing::info!(address = %listener.address, tls, "listening");
     }
+    if let Some(address) = config.admin {
+        tracing::info!(%address, "listening for the operator: health and metrics");
+    }
     let options = gateway::Options {
         config,
         source: Some(args.config),
