@@ -240,6 +240,7 @@ impl Config {
         self.listeners != other.listeners
             || self.admin != other.admin
             || self.workers != other.workers
+            || self.drain_timeout != other.drain_timeout
             || self.log != other.log
             || self.extra_roots != other.extra_roots
             || limits(self) != limits(other)

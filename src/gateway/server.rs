@@ -13,7 +13,10 @@ use pingora::listeners::tls::TlsSettings;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::ProxyServiceBuilder;
 use pingora::server::configuration::ServerConf;
-use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
+use pingora::server::{
+    ListenFds, RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch,
+};
+use pingora::services;
 use pingora::services::background::{BackgroundService, background_service};
 use pingora::services::listening::Service;
 use tokio::signal::unix::{SignalKind, signal};
@@ -133,7 +136,7 @@ pub fn serve(options: Options) -> Result<(), String> {
         });
         let mut private = Service::new("admin".into(), app);
         private.add_tcp(&address.to_string());
-        server.add_service(private);
+        server.add_service(UntilTheEnd::new(private));
     }
     let owns_process = stop.is_none();
     let keeper = Keeper {
@@ -232,6 +235,37 @@ impl ServeHttp for Admin {
     }
 }
 
+/// A service that pingora does not stop when the drain begins: as long as requests
+/// are under way somebody has to answer `/readyz` and `/metrics`.
+struct UntilTheEnd {
+    service: Service<HttpServer<Admin>>,
+    never: watch::Sender<bool>,
+}
+
+impl UntilTheEnd {
+    fn new(service: Service<HttpServer<Admin>>) -> Self {
+        let never = watch::Sender::new(false);
+        Self { service, never }
+    }
+}
+
+#[async_trait]
+impl services::Service for UntilTheEnd {
+    async fn start_service(
+        &mut self,
+        fds: Option<ListenFds>,
+        _shutdown: ShutdownWatch,
+        listeners_per_fd: usize,
+    ) {
+        let shutdown = self.never.subscribe();
+        services::Service::start_service(&mut self.service, fds, shutdown, listeners_per_fd).await;
+    }
+
+    fn name(&self) -> &str {
+        services::Service::name(&self.service)
+    }
+}
+
 impl Admin {
     /// Takes the identity away. Whether there was such an interaction.
     async fn revoke(&self, key: &Key) -> bool {
@@ -322,6 +356,13 @@ impl Keeper {
         for warning in &warnings {
             tracing::warn!(place = %warning.whereabouts(), "{}", warning.message);
         }
+        if config.levels != self.state.config.load().levels {
+            self.state.metrics.reloaded(false);
+            return tracing::error!(
+                "the configuration was not reloaded: interactions have a level of the old \
+                 [identity] levels, which change only with a restart"
+            );
+        }
         let fresh: Result<Vec<_>, _> = self
             .certificates
             .iter()
@@ -342,7 +383,10 @@ impl Keeper {
         }
         let old = self.state.config.swap(Arc::new(config));
         if old.needs_restart(&self.state.config.load()) {
-            tracing::warn!("listeners, workers and the store's limits change only with a restart");
+            tracing::warn!(
+                "something was changed that needs a restart: listeners, [admin], [log], [store], \
+                 workers, drain_timeout or extra_roots"
+            );
         }
         self.state.metrics.reloaded(true);
         let draining = self.phase.draining.load(Ordering::SeqCst);

@@ -49,23 +49,57 @@ fn a_broken_configuration_changes_nothing() {
     assert!(!setup::statement(&mut process.at.browser(), "c1").contains(CANARY));
 }
 
+/// A level is kept as its place in the list: with one less in front of it, `claimed`
+/// would become `verified`.
+#[test]
+fn other_levels_need_a_restart() {
+    let origin = setup::bot();
+    let tables = channel(&origin, "", OWNER);
+    let process = Process::start(&tables);
+    process.rewrite(&format!(
+        "[identity]\nlevels = [\"guest\", \"claimed\", \"verified\"]\n{tables}"
+    ));
+    process.signal("HUP");
+    eventually("the reload is refused", || {
+        process.log().contains("[identity] levels").then_some(())
+    });
+    let metrics = process.at.metrics();
+    assert!(metrics.sum("chatgate_reloads_total", &[("result", "refused")]) >= 1.0);
+}
+
+#[test]
+fn what_only_a_restart_changes_is_said() {
+    let origin = setup::bot();
+    let tables = channel(&origin, "", OWNER);
+    let process = Process::start(&tables);
+    process.rewrite(&format!("[store]\nmax_interactions = 7\n{tables}"));
+    process.signal("HUP");
+    eventually("the log says so", || {
+        process.log().contains("needs a restart").then_some(())
+    });
+}
+
 #[test]
 fn a_request_under_way_ends_before_the_process_does() {
     let origin = Origin::start(|seen| match &*seen.target {
-        "/plain/slow" => Reply::new(200, "at last").pause(Duration::from_millis(600)),
+        "/plain/slow" => Reply::new(200, "at last").pause(Duration::from_secs(2)),
         _ => Reply::new(200, "ok"),
     });
     let mut process = Process::start(&channel(&origin, "", OWNER));
-    assert_eq!(
-        Wire::connect(process.at.admin)
+    let admin = process.at.admin;
+    let ready = || {
+        Wire::connect(admin)
             .exchange(&Request::get("/readyz"))
-            .status,
-        200
-    );
+            .status
+    };
+    assert_eq!(ready(), 200);
     let mut wire = process.at.wire();
     wire.send(Request::get("/plain/slow").bytes("1.1", "localhost"));
     eventually("the backend works", || (origin.count() == 1).then_some(()));
     process.signal("TERM");
+    eventually("it is not ready any more", || {
+        (ready() == 503).then_some(())
+    });
     let answer = wire.answer("GET");
     assert_eq!((answer.status, answer.text()), (200, "at last".into()));
     let status = eventually("the process ends", || process.ended());

@@ -35,7 +35,7 @@ impl Addresses {
 
     /// Server, listeners and admin, followed by a test's own tables (upstreams,
     /// channels, `[store]`, …).
-    fn config(&self, tables: &str) -> String {
+    fn config(&self, drain_timeout: &str, tables: &str) -> String {
         let Self {
             plain,
             tls: secure,
@@ -47,7 +47,7 @@ impl Addresses {
             r#"
 [server]
 public_url = "http://{plain}"
-drain_timeout = "1s"
+drain_timeout = "{drain_timeout}"
 workers = 1
 [[listener]]
 address = "{plain}"
@@ -102,7 +102,7 @@ impl Gateway {
     /// Starts it, with a test's own tables (upstreams, channels, `[store]`, …).
     pub fn start(tables: &str) -> Self {
         let at = Addresses::free();
-        Self::run(at, &at.config(tables), [at.plain, at.tls, at.admin])
+        Self::run(at, &at.config("1s", tables), [at.plain, at.tls, at.admin])
     }
 
     /// Starts a file of `conf/`, in which nothing is changed but the addresses:
@@ -183,6 +183,9 @@ pub struct Process {
     directory: tempfile::TempDir,
 }
 
+/// What a process of its own leaves to requests under way: it ends as soon as none is left.
+const DRAIN: &str = "10s";
+
 impl Process {
     /// Starts it, with a test's own tables and a log of everything as JSON.
     pub fn start(tables: &str) -> Self {
@@ -196,7 +199,7 @@ impl Process {
         let at = Addresses::free();
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("chatgate.toml");
-        std::fs::write(&file, at.config(tables)).unwrap();
+        std::fs::write(&file, at.config(DRAIN, tables)).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_chatgate"))
             .arg("run")
             .arg(&file)
@@ -235,7 +238,7 @@ impl Process {
     /// Gives it another configuration: a test's own tables. It is read on SIGHUP.
     pub fn rewrite(&self, tables: &str) {
         let file = self.directory.path().join("chatgate.toml");
-        std::fs::write(file, self.at.config(tables)).unwrap();
+        std::fs::write(file, self.at.config(DRAIN, tables)).unwrap();
     }
 
     /// Sends it a signal: `HUP`, `TERM`.
