@@ -1,13 +1,14 @@
 //! Free ports, for servers that take a number and cannot be given a socket.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A loopback address that nobody listens on.
 ///
 /// Taken from below the range that the system picks client ports from, and never
 /// twice in one process, so no test takes another one's address in the moment
-/// between asking and binding.
+/// between asking and binding. Asked by connecting: a listener of our own would live
+/// on for a moment in a child process that another test forks just then.
 pub fn free() -> SocketAddr {
     const FIRST: u32 = 10_000;
     const COUNT: u32 = 22_000;
@@ -17,7 +18,7 @@ pub fn free() -> SocketAddr {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
         let port = FIRST + start.wrapping_add(step) % COUNT;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, u16::try_from(port).unwrap()));
-        if TcpListener::bind(address).is_ok() {
+        if TcpStream::connect(address).is_err() {
             return address;
         }
     }
