@@ -3,7 +3,8 @@
 //! [`view`] shows a request or an answer to whoever asks; [`select`] takes one
 //! value out of it; [`json`] reads bodies the way a suspicious reader does;
 //! [`edit`] changes members of a JSON body and nothing else; [`header`] knows
-//! which header names are one name in disguise; [`target`] refuses ambiguous paths.
+//! which header names are one name in disguise; [`target`] refuses ambiguous paths;
+//! [`websocket`] takes a socket's bytes apart into messages.
 
 pub mod edit;
 pub mod header;
@@ -11,6 +12,7 @@ pub mod json;
 pub mod select;
 pub mod target;
 pub mod view;
+pub mod websocket;
 
 pub use json::{Json, JsonPath};
 pub use select::Selector;
