@@ -111,6 +111,8 @@ reasons! {
     AnswerMalformed "answer-malformed" 502 "The answer could not be checked.";
     /// Flagged, but no challenge can be made for this request.
     ChallengeImpossible "challenge-impossible" 403 "Authentication is required.";
+    /// The interaction withholds as much as it may; a newer message is lost.
+    OutboxFull "outbox-full" 503 "The service is busy.";
     // ── login return ──────────────────────────────────────────────────────
     /// The return cannot be read.
     ReturnMalformed "return-malformed" 400 "The login could not be completed.";

@@ -12,7 +12,7 @@ use super::State;
 use super::exchange::Exchange;
 use super::respond::Reply;
 use crate::channel::{Login, Resume};
-use crate::interaction::{self, Challenge, HeldRequest, Level, TokenHash};
+use crate::interaction::{self, Challenge, Held, HeldRequest, Level, TokenHash};
 use crate::login::LoginToken;
 use crate::login::page::LoginUrl;
 use crate::message::AnswerView;
@@ -96,7 +96,7 @@ fn hold_request(
     session: &Session,
     exchange: &Exchange,
     login: &Login,
-) -> (Option<LoginToken>, Option<(TokenHash, HeldRequest)>) {
+) -> (Option<LoginToken>, Option<(TokenHash, Held)>) {
     let (Resume::Replay { max_body }, Some(asked)) = (&login.resume, &exchange.asked) else {
         return (None, None);
     };
@@ -127,7 +127,7 @@ fn hold_request(
         body,
     };
     let hash = token.hash();
-    (Some(token), Some((hash, held)))
+    (Some(token), Some((hash, Held::Request(Box::new(held)))))
 }
 
 #[allow(clippy::too_many_arguments)]

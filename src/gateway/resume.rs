@@ -38,7 +38,7 @@ pub(super) fn after_login(
     match &login.resume {
         Resume::None => {}
         Resume::Replay { .. } => {
-            let Some((waiting, held)) = redeemed.held else {
+            let (Some(waiting), Some(held)) = (redeemed.waiting, redeemed.held) else {
                 return;
             };
             let replay = Replay {

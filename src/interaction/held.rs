@@ -55,7 +55,7 @@ impl fmt::Debug for HeldRequest {
     }
 }
 
-/// What the backend said to a replayed request.
+/// What the backend said: to a replayed request, or before the login.
 #[derive(Clone)]
 pub struct Answer {
     /// Its status.
@@ -78,6 +78,9 @@ impl fmt::Debug for Answer {
 pub enum Held {
     /// The login is outstanding; this request will be sent again after it.
     Request(Box<HeldRequest>),
+    /// The login is outstanding; this answer was withheld and becomes
+    /// [`Held::Answer`] with a login of at least this level.
+    Withheld(Level, Box<Answer>),
     /// The login succeeded, the request is on its way to the backend.
     Replaying,
     /// The answer. It stays, so that a customer whose connection broke can fetch
@@ -88,13 +91,39 @@ pub enum Held {
 }
 
 impl Held {
+    /// Hands out a request that is sent again now.
+    pub(super) fn replay(&mut self) -> Option<HeldRequest> {
+        if !matches!(self, Self::Request(_)) {
+            return None;
+        }
+        match std::mem::replace(self, Self::Replaying) {
+            Self::Request(request) => Some(*request),
+            _ => None,
+        }
+    }
+
+    /// A login of this level: a withheld answer that asks for no more can be fetched.
+    pub(super) fn let_go(&mut self, level: Level) {
+        if !matches!(self, Self::Withheld(wants, _) if *wants <= level) {
+            return;
+        }
+        if let Self::Withheld(_, answer) = std::mem::replace(self, Self::Replaying) {
+            *self = Self::Answer(answer);
+        }
+    }
+
     /// Approximate heap size in bytes.
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::Request(r) => {
-                size_of::<HeldRequest>() + r.target.len() + headers(&r.headers) + r.body.len()
+                size_of::<HeldRequest>()
+                    + r.target.len()
+                    + headers_weight(&r.headers)
+                    + r.body.len()
             }
-            Self::Answer(a) => size_of::<Answer>() + headers(&a.headers) + a.body.len(),
+            Self::Answer(a) | Self::Withheld(_, a) => {
+                size_of::<Answer>() + headers_weight(&a.headers) + a.body.len()
+            }
             Self::Replaying | Self::Failed(_) => 0,
         }
     }
@@ -105,13 +134,15 @@ impl Held {
 pub struct Redeemed {
     /// The level that the flag demanded.
     pub level: Level,
-    /// The request to send again, if one was held, and the hash of the `continue`
-    /// URL's own token, for [`super::Interaction::resolve`].
-    pub held: Option<(TokenHash, HeldRequest)>,
+    /// The hash of the `continue` URL's own token, where something waits there.
+    pub waiting: Option<TokenHash>,
+    /// The request to send again, if one was held; the outcome goes to
+    /// [`super::Interaction::resolve`].
+    pub held: Option<HeldRequest>,
 }
 
 /// Approximate heap size of a header map: per entry its name, value and slot.
-fn headers(map: &HeaderMap) -> usize {
+pub(super) fn headers_weight(map: &HeaderMap) -> usize {
     map.iter()
         .map(|(name, value)| name.as_str().len() + value.len() + 100)
         .sum()

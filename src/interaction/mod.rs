@@ -6,11 +6,13 @@
 mod held;
 mod identity;
 mod memory;
+mod outbox;
 mod state;
 pub mod store;
 
 pub use held::{Answer, Challenge, Held, HeldRequest, Redeemed, TokenHash};
 pub use identity::{Identity, Level};
+pub use outbox::{Bounds, Leg, Withheld};
 pub use state::{Clocks, Evidence, Interaction, OwnerHash, Standing};
 pub use store::{Key, Limits, Store};
 

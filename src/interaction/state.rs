@@ -7,14 +7,17 @@
 //! * A clock has run out at exactly its timeout, not after it.
 //! * The subject never changes: not after the login ran out, not after a logout.
 //! * A login token is good once; a newer one, a logout and the end revoke it.
+//! * A withheld message goes to nobody below the level that its flag demands; it
+//!   outlives a newer login URL, but neither a logout nor the end.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use subtle::ConstantTimeEq;
 
-use super::held::{Challenge, Held, HeldRequest, Redeemed, TokenHash};
+use super::held::{Challenge, Held, Redeemed, TokenHash};
 use super::identity::{Identity, Level};
+use super::outbox::{Bounds, Leg, Outbox, Withheld};
 use crate::reason::Reason;
 use crate::time::Time;
 
@@ -102,6 +105,8 @@ struct Rare {
     challenge: Option<Challenge>,
     /// What waits behind the `continue` URL, and the hash of that URL's own token.
     held: Option<(TokenHash, Held)>,
+    /// Messages that wait for a login.
+    outbox: Outbox,
     /// The subject of a login that was taken away.
     former: Option<Box<str>>,
     /// A token that was consumed, and how, until the store notes it.
@@ -193,8 +198,12 @@ impl Interaction {
             }
             announced = self.announced && *identity == *current.identity;
         }
+        let level = identity.level;
         self.announced = announced;
         self.login = Some(Login { identity, at: now });
+        if let Some((_, held)) = self.rare.as_mut().and_then(|rare| rare.held.as_mut()) {
+            held.let_go(level);
+        }
         Ok(())
     }
 
@@ -210,25 +219,73 @@ impl Interaction {
     }
 
     /// A new login URL; an older one is thereby revoked, and so is what it held.
-    /// With a request that is held comes the hash of its `continue` URL's own
-    /// token. Refused with [`Reason::NotOwner`] for anybody but the owner.
+    /// With what is held ([`Held::Request`] or [`Held::Withheld`]) comes the hash of
+    /// its `continue` URL's own token. Refused with [`Reason::NotOwner`] for anybody but the owner.
     pub fn challenge(
         &mut self,
         challenge: Challenge,
-        held: Option<(TokenHash, HeldRequest)>,
+        held: Option<(TokenHash, Held)>,
         evidence: Evidence,
     ) -> Result<(), Reason> {
         self.admit(evidence)?;
         let rare = self.rare.get_or_insert_default();
         rare.challenge = Some(challenge);
-        rare.held = held.map(|(token, request)| (token, Held::Request(Box::new(request))));
+        rare.held = held;
         Ok(())
+    }
+
+    /// Keeps a message from the customer until [`Interaction::release`]. One whose id
+    /// is kept on that leg already is not kept twice. [`Reason::OutboxFull`] when it does not fit:
+    /// then it is lost, and those before it stay. [`Reason::NotOwner`] for anybody
+    /// but the owner; a message of the backend's own comes [`Evidence::Unasked`].
+    pub fn withhold(
+        &mut self,
+        message: Withheld,
+        bounds: &Bounds,
+        evidence: Evidence,
+    ) -> Result<(), Reason> {
+        self.admit(evidence)?;
+        let mut outbox = match &mut self.rare {
+            Some(rare) => std::mem::take(&mut rare.outbox),
+            None => Outbox::default(),
+        };
+        let kept = outbox.put(message, bounds);
+        if !outbox.is_empty() {
+            self.rare.get_or_insert_default().outbox = outbox;
+        }
+        kept
+    }
+
+    /// Whether a message with this id is withheld on this leg.
+    pub fn withholds(&self, leg: &Leg, id: &str) -> bool {
+        self.rare
+            .as_ref()
+            .is_some_and(|rare| rare.outbox.has(leg, id))
+    }
+
+    /// Hands out the withheld messages of the legs that are asked for, oldest
+    /// first, as far as the login that counts right now reaches their level. Each
+    /// is handed out once; nothing for anybody but the owner.
+    pub fn release(
+        &mut self,
+        legs: impl Fn(&Leg) -> bool,
+        clocks: &Clocks,
+        evidence: Evidence,
+        now: Time,
+    ) -> Vec<Withheld> {
+        let level = self.standing(clocks, evidence, now).level();
+        let Some(rare) = self.rare.as_mut().filter(|_| level > Level::ANONYMOUS) else {
+            return Vec::new();
+        };
+        let released = rare.outbox.take(level, legs);
+        self.slim();
+        released
     }
 
     /// Consumes the outstanding login token: [`Reason::TokenExpired`] when its
     /// time is over, [`Reason::TokenUnknown`] when it is not this one. Single
     /// use: after `Ok` (and after `TokenExpired`) there is no challenge any more.
-    /// What was held becomes [`Held::Replaying`] and is handed out.
+    /// A request that was held becomes [`Held::Replaying`] and is handed out.
     pub fn redeem(&mut self, token: &TokenHash, now: Time) -> Result<Redeemed, Reason> {
         let rare = self.rare.as_mut().ok_or(Reason::TokenUnknown)?;
         let challenge = rare
@@ -243,23 +300,22 @@ impl Interaction {
             return Err(Reason::TokenExpired);
         }
         rare.consumed = Some((*token, Reason::TokenUsed));
-        let held = rare.held.as_mut().and_then(|(token, held)| {
-            match std::mem::replace(held, Held::Replaying) {
-                Held::Request(request) => Some((*token, *request)),
-                _ => None,
-            }
-        });
+        let waiting = rare.held.as_ref().map(|(token, _)| *token);
+        let held = rare.held.as_mut().and_then(|(_, held)| held.replay());
         Ok(Redeemed {
             level: challenge.level,
+            waiting,
             held,
         })
     }
 
-    /// How the replay ended: [`Held::Answer`] or [`Held::Failed`]. Goes nowhere
-    /// when nobody waits for it any more, because of a newer challenge or a logout.
+    /// How a login or the replay after it ended: [`Held::Answer`] or
+    /// [`Held::Failed`]. Goes nowhere when nobody waits for it any more, because of a newer challenge or a logout.
     pub fn resolve(&mut self, token: &TokenHash, outcome: Held) {
         let waiting = self.rare.as_mut().and_then(|rare| rare.held.as_mut());
-        if let Some((_, held @ Held::Replaying)) = waiting.filter(|(known, _)| known == token) {
+        if let Some((_, held @ (Held::Replaying | Held::Withheld(..)))) =
+            waiting.filter(|(known, _)| known == token)
+        {
             *held = outcome;
         }
     }
@@ -279,7 +335,9 @@ impl Interaction {
         let rare = self.rare.as_ref().filter(|_| visible);
         let held = rare.and_then(|rare| rare.held.as_ref());
         match held.filter(|(known, _)| known == token) {
-            Some((_, Held::Request(_))) if self.outstanding().is_some_and(|c| c.expired(now)) => {
+            Some((_, Held::Request(_) | Held::Withheld(..)))
+                if self.outstanding().is_some_and(|c| c.expired(now)) =>
+            {
                 Ok(&EXPIRED)
             }
             Some((_, Held::Answer(_))) if !self.authenticated(clocks, now) => {
@@ -313,7 +371,7 @@ impl Interaction {
         let rare = self.rare.as_ref().map_or(0, |rare| {
             let held = rare.held.as_ref().map_or(0, |(_, held)| held.weight());
             let former = rare.former.as_ref().map_or(0, |name| name.len());
-            size_of::<Rare>() + held + former
+            size_of::<Rare>() + held + former + rare.outbox.weight()
         });
         size_of::<Self>() + login + rare
     }
@@ -341,9 +399,19 @@ impl Interaction {
     /// The token that [`Interaction::redeem`] consumed since the last call, and how.
     pub(super) fn take_consumed(&mut self) -> Option<(TokenHash, Reason)> {
         let consumed = self.rare.as_mut()?.consumed.take();
-        self.rare
-            .take_if(|r| r.challenge.is_none() && r.held.is_none() && r.former.is_none());
+        self.slim();
         consumed
+    }
+
+    /// Gives the box back when nothing is in it.
+    fn slim(&mut self) {
+        self.rare.take_if(|rare| {
+            rare.challenge.is_none()
+                && rare.held.is_none()
+                && rare.outbox.is_empty()
+                && rare.former.is_none()
+                && rare.consumed.is_none()
+        });
     }
 
     /// Lets the owner in; a first one becomes the owner.
@@ -381,3 +449,5 @@ fn over(timeout: Option<Duration>, start: Time, now: Time) -> bool {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod withheld_tests;

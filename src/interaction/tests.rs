@@ -191,7 +191,7 @@ impl Real {
                         headers: HeaderMap::new(),
                         body: Bytes::new(),
                     };
-                    let held = Some((beside(n), request));
+                    let held = Some((beside(n), Held::Request(Box::new(request))));
                     let interaction = slot.get_or_insert_with(fresh);
                     interaction.challenge(challenge, held, evidence(who))
                 });
@@ -215,6 +215,7 @@ impl Real {
                     match i.waiting(&token, &CLOCKS, evidence(who), now)? {
                         Held::Request(_) => Ok("request"),
                         Held::Replaying => Ok("replaying"),
+                        Held::Withheld(..) => Ok("withheld"),
                         Held::Answer(_) => Ok("answer"),
                         Held::Failed(_) => Ok("failed"),
                     }

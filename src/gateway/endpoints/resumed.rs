@@ -114,7 +114,7 @@ async fn look(
         match held {
             Held::Answer(answer) => return Ok(reply(*answer)),
             Held::Failed(reason) => return Err(reason),
-            Held::Request(_) | Held::Replaying => {}
+            Held::Request(_) | Held::Withheld(..) | Held::Replaying => {}
         }
         if tokio::time::timeout_at(deadline, rung).await.is_err() {
             let waiting = Reply::json(

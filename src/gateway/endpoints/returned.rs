@@ -210,8 +210,14 @@ async fn redeem(
                 }
                 Outcome::Failure | Outcome::Cancel => Err(returned.outcome.reason()),
             };
-            if let (Err(reason), Some((waiting, _))) = (&logged_in, &redeemed.held) {
-                interaction.resolve(waiting, Held::Failed(*reason));
+            // What is still withheld now asks for more than this login reaches.
+            let failed = match (&logged_in, &redeemed.held) {
+                (Err(reason), _) => Some(*reason),
+                (Ok(_), None) => Some(Reason::Flagged),
+                (Ok(_), Some(_)) => None,
+            };
+            if let (Some(reason), Some(waiting)) = (failed, &redeemed.waiting) {
+                interaction.resolve(waiting, Held::Failed(reason));
             }
             Ok::<_, Reason>((redeemed, logged_in))
         })

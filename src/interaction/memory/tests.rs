@@ -9,7 +9,7 @@ use http::{HeaderMap, Method};
 use serde_json::Map;
 
 use super::*;
-use crate::interaction::{Challenge, Evidence, HeldRequest, Identity, Level, OwnerHash};
+use crate::interaction::{Challenge, Evidence, Held, HeldRequest, Identity, Level, OwnerHash};
 
 const ROOMY: Limits = Limits {
     interactions: 1_000_000,
@@ -79,7 +79,7 @@ impl Memory {
         .unwrap();
     }
 
-    fn challenge(&self, key: &Key, token: TokenHash, held: Option<(TokenHash, HeldRequest)>) {
+    fn challenge(&self, key: &Key, token: TokenHash, held: Option<(TokenHash, Held)>) {
         self.update(key, &NEVER, at(0), |slot| {
             slot.get_or_insert_with(|| Interaction::new(at(0)))
                 .challenge(challenge(token, None), held.clone(), OWNER)
@@ -132,13 +132,13 @@ impl Memory {
     }
 }
 
-fn held(body: usize) -> HeldRequest {
-    HeldRequest {
+fn held(body: usize) -> Held {
+    Held::Request(Box::new(HeldRequest {
         method: Method::POST,
         target: "/".into(),
         headers: HeaderMap::new(),
         body: Bytes::from(vec![b'x'; body]),
-    }
+    }))
 }
 
 #[test]

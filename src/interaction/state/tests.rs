@@ -6,7 +6,7 @@ use http::{HeaderMap, Method, StatusCode};
 use serde_json::Map;
 
 use super::*;
-use crate::interaction::Answer;
+use crate::interaction::{Answer, HeldRequest};
 
 const ALICE: Evidence = Evidence::Shown(OwnerHash([1; 32]));
 const MALLORY: Evidence = Evidence::Shown(OwnerHash([2; 32]));
@@ -29,13 +29,13 @@ fn identity(subject: &str, level: u8) -> Arc<Identity> {
     Arc::new(Identity::new(subject, Level(level), &Map::new()))
 }
 
-fn request() -> HeldRequest {
-    HeldRequest {
+fn request() -> Held {
+    Held::Request(Box::new(HeldRequest {
         method: Method::POST,
         target: "/messages".into(),
         headers: HeaderMap::new(),
         body: Bytes::from_static(b"canary"),
-    }
+    }))
 }
 
 fn answer() -> Held {
@@ -264,8 +264,8 @@ fn a_token_is_good_once() {
     let mut i = challenged();
     let redeemed = i.redeem(&TOKEN, at(59)).unwrap();
     assert_eq!(redeemed.level, Level(2));
-    let (token, request) = redeemed.held.unwrap();
-    assert_eq!((token, &request.body[..]), (CONTINUE, &b"canary"[..]));
+    assert_eq!(redeemed.waiting, Some(CONTINUE));
+    assert_eq!(&redeemed.held.unwrap().body[..], b"canary");
     assert_eq!(i.redeem(&TOKEN, at(59)).unwrap_err(), Reason::TokenUnknown);
     assert_eq!(i.take_consumed(), Some((TOKEN, Reason::TokenUsed)));
 }

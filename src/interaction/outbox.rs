@@ -1,0 +1,116 @@
+//! Messages that were withheld from the customer, until a login lets them go.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+
+use super::held::headers_weight;
+use super::identity::Level;
+use crate::reason::Reason;
+
+/// On which way a message came, and so on which it is delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leg {
+    /// A request of the backend's to the client.
+    Webhook {
+        /// Its method.
+        method: Method,
+        /// Path and query, byte for byte, as the backend asked for them.
+        target: Box<str>,
+    },
+    /// A text message on a WebSocket.
+    Socket,
+    /// An event or a line of a streamed answer.
+    Stream,
+    /// An element of a polled answer.
+    Poll,
+}
+
+/// A withheld message.
+#[derive(Clone)]
+pub struct Withheld {
+    /// On which way it came.
+    pub leg: Leg,
+    /// What the same message has when it comes again; it is then kept once.
+    pub id: Option<Box<str>>,
+    /// The level that its flag demands.
+    pub level: Level,
+    /// Its headers, hop-by-hop ones removed; empty where a message has none.
+    pub headers: HeaderMap,
+    /// Its body, text or element, byte for byte.
+    pub body: Bytes,
+}
+
+impl Withheld {
+    /// Approximate size in bytes, heap included.
+    pub fn weight(&self) -> usize {
+        let target = match &self.leg {
+            Leg::Webhook { target, .. } => target.len(),
+            Leg::Socket | Leg::Stream | Leg::Poll => 0,
+        };
+        let id = self.id.as_ref().map_or(0, |id| id.len());
+        size_of::<Self>() + target + id + headers_weight(&self.headers) + self.body.len()
+    }
+}
+
+impl fmt::Debug for Withheld {
+    /// What is kept from the customer does not belong into logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Withheld({:?}, {} bytes)", self.level, self.body.len())
+    }
+}
+
+/// How much one interaction may withhold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes of all of them, by [`Withheld::weight`].
+    pub bytes: usize,
+}
+
+/// The withheld messages of one interaction, oldest first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outbox(Vec<Withheld>);
+
+impl Outbox {
+    /// Keeps a message, unless the same one is there already. Over the bounds the
+    /// older ones stay and this one does not: [`Reason::OutboxFull`].
+    pub(super) fn put(&mut self, message: Withheld, bounds: &Bounds) -> Result<(), Reason> {
+        if let Some(id) = &message.id
+            && self.has(&message.leg, id)
+        {
+            return Ok(());
+        }
+        let fits = self.0.len() < bounds.messages
+            && self.weight().saturating_add(message.weight()) <= bounds.bytes;
+        if !fits {
+            return Err(Reason::OutboxFull);
+        }
+        self.0.push(message);
+        Ok(())
+    }
+
+    /// Whether a message with this id is kept on this leg.
+    pub(super) fn has(&self, leg: &Leg, id: &str) -> bool {
+        self.0
+            .iter()
+            .any(|known| known.leg == *leg && known.id.as_deref() == Some(id))
+    }
+
+    /// Hands out what `level` reaches on the legs that are asked for, oldest first.
+    pub(super) fn take(&mut self, level: Level, legs: impl Fn(&Leg) -> bool) -> Vec<Withheld> {
+        self.0
+            .extract_if(.., |message| message.level <= level && legs(&message.leg))
+            .collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn weight(&self) -> usize {
+        self.0.iter().map(Withheld::weight).sum()
+    }
+}
