@@ -4,12 +4,16 @@
 //! value out of it; [`json`] reads bodies the way a suspicious reader does;
 //! [`edit`] changes members of a JSON body and nothing else; [`header`] knows
 //! which header names are one name in disguise; [`target`] refuses ambiguous paths;
-//! [`websocket`] takes a socket's bytes apart into messages.
+//! [`websocket`] takes a socket's bytes apart into messages;
+//! [`stream`] takes answers without end apart, those of [`sse`] and those of [`lines`].
 
 pub mod edit;
 pub mod header;
 pub mod json;
+pub mod lines;
 pub mod select;
+pub mod sse;
+pub mod stream;
 pub mod target;
 pub mod view;
 pub mod websocket;

@@ -1,0 +1,151 @@
+//! Newline-delimited JSON: a document on each line. Lines end in LF; a CR before it
+//! is white space to JSON.
+
+use std::borrow::Cow;
+
+use bytes::{Bytes, BytesMut};
+use memchr::memchr;
+
+use super::Json;
+use super::stream::{Event, Piece};
+
+/// Takes a stream of lines apart.
+#[derive(Debug)]
+pub struct Decoder {
+    cap: usize,
+    /// What was fed and has not been handed out.
+    buffer: BytesMut,
+    /// How much of the buffer has been looked at.
+    seen: usize,
+    /// Whether the line that is being read is over the cap.
+    over: bool,
+}
+
+impl Decoder {
+    /// At the beginning of a stream; `cap` is the longest line that is read, in bytes.
+    pub fn new(cap: usize) -> Self {
+        Self {
+            cap,
+            buffer: BytesMut::new(),
+            seen: 0,
+            over: false,
+        }
+    }
+
+    /// Takes a chunk in.
+    pub fn feed(&mut self, chunk: &[u8]) {
+        self.buffer.extend_from_slice(chunk);
+    }
+
+    /// The next piece of what was fed; `None` when more is needed.
+    pub fn next_piece(&mut self) -> Option<Piece> {
+        let rest = self.buffer.get(self.seen..).unwrap_or_default();
+        let Some(found) = memchr(b'\n', rest) else {
+            let most = if self.over { 0 } else { self.cap };
+            self.seen = self.buffer.len();
+            return (self.seen > most).then(|| self.part(true));
+        };
+        let length = self.seen + found + 1;
+        if self.over || length > self.cap {
+            self.seen = length;
+            return Some(self.part(false));
+        }
+        self.seen = 0;
+        Some(Event::line(self.buffer.split_to(length).freeze()))
+    }
+
+    /// The stream is over: the line that was left without an end.
+    pub fn finish(&mut self) -> Option<Piece> {
+        let rest = self.buffer.split().freeze();
+        (!rest.is_empty()).then(|| Event::line(rest))
+    }
+
+    /// What was looked at of a line over the cap; `goes_on` when it has not ended.
+    fn part(&mut self, goes_on: bool) -> Piece {
+        let raw = self.buffer.split_to(std::mem::take(&mut self.seen));
+        let first = !std::mem::replace(&mut self.over, goes_on);
+        Piece::Over {
+            first,
+            raw: raw.freeze(),
+        }
+    }
+}
+
+impl Event {
+    /// Reads a line.
+    fn line(raw: Bytes) -> Piece {
+        let data = raw.trim_ascii();
+        if data.is_empty() {
+            return Piece::Filler(raw);
+        }
+        Piece::Event(Self {
+            data: raw.slice_ref(data),
+            perhaps_json: true,
+            raw,
+            ..Self::default()
+        })
+    }
+}
+
+/// A document as a line; a text that is none becomes a JSON string.
+pub fn line(document: &[u8]) -> Bytes {
+    let broken = document.contains(&b'\n') || document.contains(&b'\r');
+    let mut line = match Json::parse(document) {
+        // White space is all that a line end can be in a document.
+        Ok(_) if broken => Cow::Owned(
+            document
+                .iter()
+                .copied()
+                .filter(|byte| !matches!(byte, b'\n' | b'\r'))
+                .collect(),
+        ),
+        Ok(_) => Cow::Borrowed(document),
+        Err(_) => {
+            let text = serde_json::Value::from(String::from_utf8_lossy(document));
+            Cow::Owned(text.to_string().into_bytes())
+        }
+    };
+    line.to_mut().push(b'\n');
+    line.into_owned().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stream::Format;
+    use super::super::stream::testing::decode;
+    use super::*;
+
+    #[test]
+    fn lines_are_documents() {
+        let text = b"{\"a\":1}\r\n\n [2] \n3";
+        let pieces = decode(Format::Lines, 100, &[text]);
+        let said: Vec<_> = pieces
+            .iter()
+            .map(|piece| match piece {
+                Piece::Event(event) => &event.data[..],
+                _ => b"-",
+            })
+            .collect();
+        assert_eq!(said, [&b"{\"a\":1}"[..], b"-", b"[2]", b"3"]);
+    }
+
+    #[test]
+    fn a_line_over_the_cap_is_told_from_those_around_it() {
+        let text = b"1\n\"0123456789\"\n2\n";
+        let pieces = decode(Format::Lines, 5, &[text]);
+        assert_eq!(pieces.len(), 3);
+        let raw = Bytes::from_static(b"\"0123456789\"\n");
+        assert_eq!(pieces[1], Piece::Over { first: true, raw });
+    }
+
+    #[test]
+    fn whatever_is_written_is_one_line() {
+        for (document, expected) in [
+            ("{\"a\":1}", "{\"a\":1}\n"),
+            ("{\n \"a\": 1\r\n}\n", "{ \"a\": 1}\n"),
+            ("Please\nlog in", "\"Please\\nlog in\"\n"),
+        ] {
+            assert_eq!(line(document.as_bytes()), expected.as_bytes());
+        }
+    }
+}
