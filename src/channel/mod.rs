@@ -23,7 +23,7 @@ pub use upstream::Upstream;
 
 use crate::identity::Verifier;
 use crate::identity::jwt::PinnedKey;
-use crate::interaction::Clocks;
+use crate::interaction::{Bounds, Clocks};
 use crate::login::{LoginPage, SecurityKeys};
 
 /// One configured messaging interface.
@@ -70,6 +70,17 @@ pub struct Login {
     pub return_to: Option<Box<str>>,
 }
 
+impl Login {
+    /// How withheld messages are kept and delivered, where that is what happens
+    /// after the login.
+    pub fn release(&self) -> Option<&Release> {
+        match &self.resume {
+            Resume::Release(release) => Some(release),
+            Resume::None | Resume::Replay { .. } | Resume::Notify(_) => None,
+        }
+    }
+}
+
 /// What happens to the original request after a successful login.
 #[derive(Debug)]
 pub enum Resume {
@@ -82,6 +93,35 @@ pub enum Resume {
     },
     /// The backend is told.
     Notify(Box<Call>),
+    /// The withheld messages themselves go to the customer.
+    Release(Release),
+}
+
+/// How withheld messages are kept and delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// How much one interaction may withhold.
+    pub bounds: Bounds,
+    /// How often a message is sent to a client that does not take it.
+    pub attempts: u32,
+    /// The pause after the first attempt that failed; it doubles each time.
+    pub pause: Duration,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+}
+
+impl Default for Release {
+    fn default() -> Self {
+        Self {
+            bounds: Bounds {
+                messages: 20,
+                bytes: 256 << 10,
+            },
+            attempts: 5,
+            pause: Duration::from_secs(1),
+            timeout: Duration::from_secs(10),
+        }
+    }
 }
 
 /// How answers are inspected.

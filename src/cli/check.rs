@@ -99,6 +99,10 @@ fn said(channel: &Channel, config: &Config) -> String {
             Resume::None => "then nothing".into(),
             Resume::Replay { .. } => "then replay".into(),
             Resume::Notify(call) => format!("then notify by {}", call.method),
+            Resume::Release(release) => {
+                let most = release.bounds.messages;
+                format!("then release, at most {most} messages")
+            }
         });
     }
     parts.push(match &channel.owner {

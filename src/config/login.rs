@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::call::{call, security_keys};
+use super::call::security_keys;
 use super::identity::public_key;
 use super::reader::{Node, Table, Wrong};
+use super::resume::resume;
 use super::selector::Scope;
 use super::template::{answer_status, body, content_type};
 use super::url::Url;
-use crate::channel::template::{CALL_NAMES, CHALLENGE_NAMES};
+use crate::channel::template::CHALLENGE_NAMES;
 use crate::channel::{ChallengeTemplate, Login, Resume};
 use crate::interaction::Clocks;
 use crate::login::LoginPage;
@@ -27,10 +28,9 @@ const COMPANIONS: &[&str] = &[
     "resume",
     "replay_max_body",
     "notify",
+    "release",
 ];
 
-/// Longest body of a held request, in bytes: more cannot be read before it is forwarded.
-const REPLAY: u64 = 64 << 10;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The clocks.
@@ -106,8 +106,13 @@ pub(super) fn login(table: &Table<'_>) -> Option<Login> {
         .get("interaction_label")
         .and_then(|node| node.choice(&labels));
     let resume = resume(table);
-    let challenge = challenge
-        .and_then(|node| self::challenge(node, matches!(resume, Some(Resume::Replay { .. }))));
+    let owned = table.has("owner");
+    let continues = match &resume {
+        Some(Resume::Replay { .. }) => true,
+        Some(Resume::Release(_)) => owned,
+        _ => false,
+    };
+    let challenge = challenge.and_then(|node| self::challenge(node, continues));
     let page = url.private_url("authentication").and_then(|checked| {
         let page = LoginPage::new(&checked.text, parameters?, label.unwrap_or(Label::Hash));
         page.map_err(|message| url.error(message)).ok()
@@ -225,52 +230,7 @@ fn parameter(text: &str) -> Result<Box<str>, &'static str> {
     Ok(text.into())
 }
 
-fn resume(table: &Table<'_>) -> Option<Resume> {
-    #[derive(Clone, Copy, PartialEq)]
-    enum Way {
-        None,
-        Replay,
-        Notify,
-    }
-    let ways = [
-        ("none", Way::None),
-        ("replay", Way::Replay),
-        ("notify", Way::Notify),
-    ];
-    let node = table.get("resume");
-    let way = node.map_or(Some(Way::None), |node| node.choice(&ways));
-    let max_body = table.get("replay_max_body");
-    let notify = table.get("notify");
-    if let Some(max_body) = max_body.filter(|_| way.is_some_and(|way| way != Way::Replay)) {
-        max_body.error_key("`replay_max_body` goes with resume = \"replay\"");
-    }
-    if let Some(notify) = notify.filter(|_| way.is_some_and(|way| way != Way::Notify)) {
-        notify.error_key("`notify` goes with resume = \"notify\"");
-    }
-    let size = max_body.and_then(|node| node.size_up_to(REPLAY));
-    let call = notify.map(|node| self::call(node, CALL_NAMES));
-    match way? {
-        Way::None => Some(Resume::None),
-        Way::Replay => {
-            if !table.has("owner") {
-                node?.error(Wrong::new(
-                    "without an [owner] anybody who names the interaction could fetch the replayed answer",
-                    "add the table `owner` to this channel",
-                ));
-            }
-            Some(Resume::Replay {
-                max_body: size.unwrap_or(64 << 10),
-            })
-        }
-        Way::Notify if notify.is_none() => {
-            node?.error("there is no table `notify` that says how");
-            None
-        }
-        Way::Notify => Some(Resume::Notify(Box::new(call??))),
-    }
-}
-
-fn challenge(node: Node<'_>, replays: bool) -> Option<ChallengeTemplate> {
+fn challenge(node: Node<'_>, continues: bool) -> Option<ChallengeTemplate> {
     let table = node.table()?;
     let status = table.get("status").map(answer_status);
     let captures = table.get("capture").map(captures).unwrap_or_default();
@@ -295,8 +255,8 @@ fn challenge(node: Node<'_>, replays: bool) -> Option<ChallengeTemplate> {
                 help,
             ));
         }
-        if body.text.contains("continue_url") && !replays {
-            let help = "set resume = \"replay\", or leave it out";
+        if body.text.contains("continue_url") && !continues {
+            let help = "set resume = \"replay\" or \"release\" and an `owner`, or leave it out";
             table.warn(Wrong::new("nothing will ever wait at `continue_url`", help));
         }
     }

@@ -14,6 +14,7 @@ mod login;
 mod names;
 mod owner;
 mod reader;
+mod resume;
 mod route;
 mod secret;
 pub mod selector;

@@ -11,8 +11,11 @@ use serde_json::{Map, Value};
 use super::State;
 use super::exchange::Exchange;
 use super::respond::Reply;
-use crate::channel::{Login, Resume};
-use crate::interaction::{self, Challenge, Held, HeldRequest, Level, TokenHash};
+use super::resume::end_to_end;
+use super::verdict;
+use crate::channel::{Channel, Login, Resume};
+use crate::decision::{self, Asker, ForAnswer};
+use crate::interaction::{self, Answer, Challenge, Held, HeldRequest, Level};
 use crate::login::LoginToken;
 use crate::login::page::LoginUrl;
 use crate::message::AnswerView;
@@ -39,7 +42,14 @@ pub(super) async fn challenge(
         created: now,
         ttl: channel.clocks.token_ttl,
     };
-    let (waiting, held) = hold_request(session, exchange, login);
+    let (waiting, held) = match hold(session, exchange, channel, login, answer, level) {
+        Some(held) => {
+            let token = LoginToken::generate();
+            let hash = token.hash();
+            (Some(token), Some((hash, held)))
+        }
+        None => (None, None),
+    };
     let kept = state
         .store
         .update(key, &channel.clocks, now, |slot| {
@@ -91,24 +101,37 @@ pub(super) async fn challenge(
     Ok(step_up(reply, answer, config.level_name(level), &login_url))
 }
 
-/// The request to send again after the login, and the token of its `continue` URL.
-fn hold_request(
+/// What waits behind the `continue` URL: the request to send again after the login,
+/// or the withheld answer itself.
+fn hold(
     session: &Session,
     exchange: &Exchange,
+    channel: &Channel,
     login: &Login,
-) -> (Option<LoginToken>, Option<(TokenHash, Held)>) {
-    let (Resume::Replay { max_body }, Some(asked)) = (&login.resume, &exchange.asked) else {
-        return (None, None);
-    };
+    answer: &AnswerView<'_>,
+    level: Level,
+) -> Option<Held> {
+    match &login.resume {
+        Resume::Replay { max_body } => request(session, exchange, *max_body),
+        // Without an owner, whoever names the interaction could fetch it.
+        Resume::Release(release) if channel.owner.is_some() => {
+            let held = Held::Withheld(level, Box::new(withheld(channel, answer, level)?));
+            (held.weight() <= release.bounds.bytes).then_some(held)
+        }
+        Resume::Release(_) | Resume::None | Resume::Notify(_) => None,
+    }
+}
+
+fn request(session: &Session, exchange: &Exchange, max_body: usize) -> Option<Held> {
+    let asked = exchange.asked.as_ref()?;
     let body = exchange
         .body
         .as_ref()
         .map(|body| body.bytes().clone())
         .unwrap_or_default();
-    if body.len() > *max_body {
-        return (None, None);
+    if body.len() > max_body {
+        return None;
     }
-    let token = LoginToken::generate();
     let target = match &asked.target.query {
         Some(query) => format!("{}?{query}", asked.target.path),
         None => asked.target.path.clone(),
@@ -120,14 +143,30 @@ fn hold_request(
         let host = HeaderValue::from_str(authority.as_str()).ok();
         host.map(|host| headers.insert(HOST, host));
     }
-    let held = HeldRequest {
+    Some(Held::Request(Box::new(HeldRequest {
         method: asked.method.clone(),
         target: target.into(),
         headers,
         body,
+    })))
+}
+
+/// The answer as a customer of this level gets it.
+fn withheld(channel: &Channel, answer: &AnswerView<'_>, level: Level) -> Option<Answer> {
+    let body = answer.body?.bytes().clone();
+    let asker = Asker {
+        level,
+        ..Asker::ANONYMOUS
     };
-    let hash = token.hash();
-    (Some(token), Some((hash, Held::Request(Box::new(held)))))
+    let ForAnswer::Release { strip, .. } = decision::answer(channel, answer, asker) else {
+        return None;
+    };
+    let (headers, body) = verdict::stripped(channel, answer.headers.clone(), body, &strip);
+    Some(Answer {
+        status: answer.status,
+        headers: end_to_end(headers),
+        body,
+    })
 }
 
 #[allow(clippy::too_many_arguments)]

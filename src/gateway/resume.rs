@@ -36,7 +36,8 @@ pub(super) fn after_login(
         return;
     };
     match &login.resume {
-        Resume::None => {}
+        // A withheld answer already waits at its `continue` URL.
+        Resume::None | Resume::Release(_) => {}
         Resume::Replay { .. } => {
             let (Some(waiting), Some(held)) = (redeemed.waiting, redeemed.held) else {
                 return;
@@ -275,7 +276,8 @@ impl Replay {
     }
 }
 
-fn end_to_end(mut headers: http::HeaderMap) -> http::HeaderMap {
+/// Without the headers of one connection only.
+pub(super) fn end_to_end(mut headers: http::HeaderMap) -> http::HeaderMap {
     for name in HOP_BY_HOP {
         headers.remove(*name);
     }

@@ -113,7 +113,7 @@ impl Held {
     }
 
     /// Approximate heap size in bytes.
-    pub(super) fn weight(&self) -> usize {
+    pub fn weight(&self) -> usize {
         match self {
             Self::Request(r) => {
                 size_of::<HeldRequest>()

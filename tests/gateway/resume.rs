@@ -42,6 +42,58 @@ fn the_original_request_is_answered_after_the_login() {
 }
 
 #[test]
+fn the_withheld_answer_itself_is_released() {
+    let origin = Origin::start(|seen| {
+        setup::answer(seen)
+            .status(201)
+            .header("X-Own", "yes")
+            .header("Connection", "close")
+    });
+    let gateway = Gateway::start(&channel(&origin, "resume = \"release\"", OWNER));
+    let mut browser = gateway.browser();
+    let challenge = statement(&mut browser, "c1");
+    let (login, waiting) = (login_url(&challenge), continue_url(&challenge));
+    let asked = origin.count();
+    assert_eq!(gateway.browser().get(&waiting).status, 404, "a stranger");
+    assert_eq!(gateway.site.log_in(&login, "alice").status, 200);
+
+    let answer = browser.get(&waiting);
+    assert_eq!((answer.status, answer.header("x-own")), (201, Some("yes")));
+    assert!(answer.contains(CANARY));
+    assert!(
+        !answer.contains("authentication_required"),
+        "the flag is taken off"
+    );
+    assert_eq!(origin.count(), asked, "the backend is not asked again");
+    assert_eq!(gateway.browser().get(&waiting).status, 404, "a stranger");
+}
+
+#[test]
+fn a_withheld_answer_that_nobody_gets_is_gone() {
+    let origin = setup::bot();
+    let settings = "resume = \"release\"";
+    let gateway = Gateway::start(&channel(&origin, settings, OWNER));
+    for (outcome, code) in [("failure", "login-failed"), ("cancel", "login-cancelled")] {
+        let mut browser = gateway.browser();
+        let challenge = statement(&mut browser, outcome);
+        let login = login_url(&challenge);
+        let members = json!({
+            "token": crate::support::browser::parameter(&login, "token").unwrap(),
+            "channel": "web",
+            "outcome": outcome,
+        });
+        gateway.site.post(&gateway.site.callback(&login), &members);
+        let waiting = browser.get(&continue_url(&challenge));
+        assert_eq!((waiting.status, &*waiting.code()), (410, code));
+    }
+    // Longer than one interaction may withhold: there is no `continue` URL.
+    let tables = format!("{OWNER}[channel.web.release]\nmax_bytes = \"10B\"\n");
+    let gateway = Gateway::start(&channel(&origin, settings, &tables));
+    let challenge = statement(&mut gateway.browser(), "c1");
+    assert_eq!(continue_url(&challenge), "");
+}
+
+#[test]
 fn failure_and_cancel_reach_the_one_who_waits() {
     let (gateway, _origin) = setup::usual();
     for (outcome, code) in [("failure", "login-failed"), ("cancel", "login-cancelled")] {

@@ -38,6 +38,7 @@ fn completed(example: &str) -> String {
         "challenge]",
         "inject]",
         "side_call]",
+        "resume =",
     ];
     let logs_in = logs_in.iter().any(|word| example.contains(word));
     let bare = !example.starts_with('[');
