@@ -37,8 +37,8 @@ use toml::de::DeTable;
 
 use crate::channel::{Channel, Routes, Upstream};
 use crate::interaction::store::Limits;
-use crate::message::edit::MemberPath;
 use crate::message::header::ManagedHeaders;
+use crate::message::managed::ManagedMembers;
 
 pub use diagnostic::{Diagnostic, Severity};
 
@@ -117,7 +117,7 @@ pub struct Config {
     /// Header names removed from every request, of all channels.
     pub managed_headers: ManagedHeaders,
     /// Body members removed from every JSON request, of all channels.
-    pub managed_members: Vec<MemberPath>,
+    pub managed_members: ManagedMembers,
 }
 
 /// Where customers come in.
@@ -159,12 +159,7 @@ fn assemble<'t>(report: &'t Report<'t>, tree: &'t DeTable<'t>) -> Config {
         .flat_map(|inject| &inject.headers)
         .map(|(name, _)| name.as_str())
         .chain(asserted.map(|assertion| assertion.header.as_str()));
-    let mut members: Vec<MemberPath> = Vec::new();
-    for (path, _) in injected().flat_map(|inject| &inject.members) {
-        if !members.contains(path) {
-            members.push(path.clone());
-        }
-    }
+    let members = injected().flat_map(|inject| &inject.members);
     Config {
         admin: server::admin(&root, &listeners),
         listeners,
@@ -174,7 +169,7 @@ fn assemble<'t>(report: &'t Report<'t>, tree: &'t DeTable<'t>) -> Config {
         public_url: server.public_text(),
         limits: server::limits(&root),
         managed_headers: ManagedHeaders::new(headers),
-        managed_members: members,
+        managed_members: ManagedMembers::new(members.map(|(path, _)| path)),
         routes: route::table(report, &written),
         endpoints: server.endpoints,
         levels: levels.0,

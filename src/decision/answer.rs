@@ -91,15 +91,16 @@ pub fn answer(channel: &Channel, answer: &AnswerView<'_>, asker: Asker) -> ForAn
         match flag.head(answer) {
             Head::No => continue,
             Head::Body if passes_by(answer.headers) => continue,
-            Head::Body if unreadable(channel, flag, answer).is_some() => {
-                // A rule that only observes never stops an answer.
-                undecided |= !flag.observe && !flag.reached(level);
-                continue;
-            }
-            Head::Yes | Head::Body => {}
-        }
-        if !flag.matches(answer) {
-            continue;
+            Head::Body => match flag.body(channel, answer) {
+                Body::Matches => {}
+                Body::No => continue,
+                Body::Unreadable(..) => {
+                    // A rule that only observes never stops an answer.
+                    undecided |= !flag.observe && !flag.reached(level);
+                    continue;
+                }
+            },
+            Head::Yes => {}
         }
         if flag.observe {
             observed = true;
@@ -136,46 +137,21 @@ pub fn answer(channel: &Channel, answer: &AnswerView<'_>, asker: Asker) -> ForAn
 }
 
 fn first_unreadable(channel: &Channel, answer: &AnswerView<'_>) -> Option<(Reason, Unreadable)> {
-    channel
-        .flags
-        .iter()
-        .find_map(|flag| unreadable(channel, flag, answer))
+    let found = |flag: &Flag| match flag.body(channel, answer) {
+        Body::Unreadable(reason, then) => Some((reason, then)),
+        Body::No | Body::Matches => None,
+    };
+    channel.flags.iter().find_map(found)
 }
 
-/// Why this flag's condition on the body cannot be decided, and what becomes of
-/// such an answer.
-fn unreadable(
-    channel: &Channel,
-    flag: &Flag,
-    answer: &AnswerView<'_>,
-) -> Option<(Reason, Unreadable)> {
-    let condition = flag.json.as_ref()?;
-    if bodiless(answer.status) {
-        return None;
-    }
-    let inspection = &channel.inspection;
-    if encoded(answer.headers) {
-        return Some((Reason::AnswerUndecodable, inspection.undecodable));
-    }
-    let Some(body) = answer.body else {
-        return Some((Reason::AnswerTooLarge, inspection.oversize));
-    };
-    if body.bytes().is_empty() {
-        return None;
-    }
-    // UTF-16 and UTF-32 put NUL between ASCII letters: a search for the member's
-    // name would find nothing there, yet some readers understand it.
-    let wide = memchr::memchr(0, body.bytes()).is_some();
-    if !wide && !condition.path.may_match(body.bytes()) {
-        return None;
-    }
-    match body.json() {
-        Ok(_) => None,
-        Err(_) if wide || is_json(answer.headers) || opens_json(body.bytes()) => {
-            Some((Reason::AnswerMalformed, inspection.malformed))
-        }
-        Err(_) => None,
-    }
+/// What a flag's condition on the body says of it.
+enum Body {
+    /// It does not hold, or there is none.
+    No,
+    /// It holds.
+    Matches,
+    /// It cannot be decided; why, and what becomes of such an answer.
+    Unreadable(Reason, Unreadable),
 }
 
 /// Statuses that have no body (RFC 9110, sections 15.3.5, 15.4.5).
@@ -191,9 +167,13 @@ fn encoded(headers: &HeaderMap) -> bool {
         .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity") && !value.is_empty());
     coded
         || media_type(headers).is_some_and(|(kind, charset)| {
+            let kind_is = |name: &&str| kind.eq_ignore_ascii_case(name);
+            let charset_is = |name: &&str| charset.is_none_or(|it| it.eq_ignore_ascii_case(name));
             // Streams are judged event by event, which this route does not do.
-            matches!(&*kind, "text/event-stream" | "application/x-ndjson")
-                || charset.is_some_and(|name| !matches!(&*name, "utf-8" | "utf8" | "us-ascii"))
+            ["text/event-stream", "application/x-ndjson"]
+                .iter()
+                .any(kind_is)
+                || !["utf-8", "utf8", "us-ascii"].iter().any(charset_is)
         })
 }
 
@@ -201,6 +181,7 @@ fn encoded(headers: &HeaderMap) -> bool {
 /// a script around it, a multipart with it), or does not say what it is.
 fn is_json(headers: &HeaderMap) -> bool {
     media_type(headers).is_none_or(|(kind, _)| {
+        let kind = kind.to_ascii_lowercase();
         kind.contains("json") || kind.contains("javascript") || kind.starts_with("multipart/")
     })
 }
@@ -240,23 +221,52 @@ fn passes_by(headers: &HeaderMap) -> bool {
     .any(starts)
 }
 
-/// The media type and the `charset`, both in lower case; `None` unless there is
-/// exactly one readable `Content-Type`.
-fn media_type(headers: &HeaderMap) -> Option<(String, Option<String>)> {
+/// The media type and the `charset`; `None` unless there is exactly one readable
+/// `Content-Type`.
+fn media_type(headers: &HeaderMap) -> Option<(&str, Option<&str>)> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return None;
     };
-    let value = value.to_str().ok()?.to_ascii_lowercase();
-    let mut parts = value.split(';').map(str::trim);
-    let kind = parts.next().filter(|kind| !kind.is_empty())?.to_owned();
-    let charset = parts
-        .find_map(|part| part.strip_prefix("charset="))
-        .map(|name| name.trim_matches('"').to_owned());
+    let mut parts = value.to_str().ok()?.split(';').map(str::trim);
+    let kind = parts.next().filter(|kind| !kind.is_empty())?;
+    let charset = parts.find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        name.eq_ignore_ascii_case("charset")
+            .then_some(value.trim_matches('"'))
+    });
     Some((kind, charset))
 }
 
 impl Flag {
+    /// Judges the body.
+    fn body(&self, channel: &Channel, answer: &AnswerView<'_>) -> Body {
+        let Some(condition) = self.json.as_ref().filter(|_| !bodiless(answer.status)) else {
+            return Body::No;
+        };
+        let inspection = &channel.inspection;
+        if encoded(answer.headers) {
+            return Body::Unreadable(Reason::AnswerUndecodable, inspection.undecodable);
+        }
+        let Some(body) = answer.body else {
+            return Body::Unreadable(Reason::AnswerTooLarge, inspection.oversize);
+        };
+        let bytes = body.bytes();
+        // True of every encoding with NUL bytes (UTF-16, UTF-32), which some readers
+        // understand.
+        if bytes.is_empty() || !condition.path.may_match(bytes) {
+            return Body::No;
+        }
+        match body.json() {
+            Ok(json) if condition.holds(json) => Body::Matches,
+            Ok(_) => Body::No,
+            Err(_) if is_json(answer.headers) || opens_json(bytes) || bytes.contains(&0) => {
+                Body::Unreadable(Reason::AnswerMalformed, inspection.malformed)
+            }
+            Err(_) => Body::No,
+        }
+    }
+
     /// Whether this level satisfies the flag, whatever level the answer names.
     fn reached(&self, level: Level) -> bool {
         match &self.level {

@@ -27,7 +27,12 @@ pub(super) fn odd_charset(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE) else {
         return false;
     };
-    let value = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+    let bytes = value.as_bytes();
+    let named = |word: &[u8]| word.eq_ignore_ascii_case(b"charset");
+    if !bytes.windows(b"charset".len()).any(named) {
+        return false;
+    }
+    let value = String::from_utf8_lossy(bytes).to_ascii_lowercase();
     value.split("charset").skip(1).any(|after| {
         let Some(name) = after.trim_start().strip_prefix('=') else {
             return true;

@@ -1,6 +1,5 @@
 //! What is known of one request and its answer, from the first byte to the last.
 
-use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -20,7 +19,7 @@ use crate::interaction::store::Key;
 use crate::interaction::{Evidence, Standing};
 use crate::message::{Body, RequestView};
 use crate::reason::Reason;
-use crate::telemetry::Exchanged;
+use crate::telemetry::{Exchanged, Id};
 use crate::time::Time;
 
 /// One exchange.
@@ -124,10 +123,8 @@ impl Exchange {
     }
 
     /// Names the exchange in logs and answers: unique across restarts.
-    pub(super) fn id(&self) -> String {
-        let mut id = String::with_capacity(25);
-        let _ = write!(id, "{:x}-{:x}", self.state.started.millis(), self.number);
-        id
+    pub(super) fn id(&self) -> Id {
+        Id(self.state.started.millis(), self.number)
     }
 
     /// Whether the answer is judged.
@@ -146,12 +143,7 @@ impl Exchange {
     }
 
     /// What the log says of it.
-    pub(super) fn line<'a>(
-        &'a self,
-        id: &'a str,
-        status: Option<u16>,
-        error: Option<String>,
-    ) -> Exchanged<'a> {
+    pub(super) fn line(&self, status: Option<u16>, error: Option<String>) -> Exchanged<'_> {
         let asked = self.asked.as_ref();
         let endpoint = self.endpoint.as_ref();
         let (channel, route, kind) = match (asked, endpoint) {
@@ -163,7 +155,7 @@ impl Exchange {
             (None, None) => ("", "", "none"),
         };
         Exchanged {
-            id,
+            id: self.id(),
             channel,
             route,
             kind,

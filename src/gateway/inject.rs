@@ -119,18 +119,21 @@ fn nominated(headers: &HeaderMap, keep_upgrade: bool) -> Vec<HeaderName> {
 /// Tells the backend who the client in front of us is: the address that the
 /// connection came from, nothing that the client says of itself.
 pub(super) fn forwarded(head: &mut RequestHeader, session: &Session) -> pingora::Result<()> {
+    const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+    const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
     if let Some(client) = session.client_addr().and_then(|address| address.as_inet()) {
-        head.insert_header("x-forwarded-for", client.ip().to_string())?;
+        head.insert_header(FOR, client.ip().to_string())?;
     }
     let tls = session
         .digest()
         .is_some_and(|digest| digest.ssl_digest.is_some());
-    head.insert_header("x-forwarded-proto", if tls { "https" } else { "http" })
+    let scheme = HeaderValue::from_static(if tls { "https" } else { "http" });
+    head.insert_header(PROTO, scheme)
 }
 
 /// On judged routes: an answer that can be read, whole.
 pub(super) fn ask_for_readable(head: &mut RequestHeader) -> pingora::Result<()> {
-    head.insert_header(ACCEPT_ENCODING, "identity")?;
+    head.insert_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))?;
     head.remove_header(&RANGE);
     head.remove_header(&IF_RANGE);
     Ok(())
@@ -215,15 +218,18 @@ pub(super) fn edit_body(
     if odd_charset(headers) {
         return Err(Reason::BadBody);
     }
+    let paths = config.managed_members.paths();
     if !looks_like_object(body) {
-        if is_form(headers) && form_names(body, &config.managed_members) {
+        if is_form(headers) && form_names(body, paths) {
             return Err(Reason::BadBody);
         }
         // An array or a bare value has no members to take out or to set.
         return Ok(None);
     }
-    let managed: Vec<(&MemberPath, Option<&Value>)> = config
-        .managed_members
+    if members.is_empty() && !config.managed_members.may_be_in(body) {
+        return Ok(None);
+    }
+    let managed: Vec<(&MemberPath, Option<&Value>)> = paths
         .iter()
         .map(|path| {
             let value = members

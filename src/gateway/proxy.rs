@@ -266,7 +266,7 @@ impl ProxyHttp for Proxy {
                 let cors = exchange
                     .route()
                     .and_then(|route| route.channel.cors.as_ref());
-                let reply = Reply::refusal(reason, &exchange.id())
+                let reply = Reply::refusal(reason, exchange.id())
                     .with_cors(cors, &session.req_header().headers);
                 let reply = exchange.reply_with_cookie(reply);
                 exchange.own_status = Some(reply.status.as_u16());
@@ -298,8 +298,7 @@ impl ProxyHttp for Proxy {
         let status = exchange
             .own_status
             .or_else(|| session.response_written().map(|head| head.status.as_u16()));
-        let id = exchange.id();
-        let line = exchange.line(&id, status, error.map(ToString::to_string));
+        let line = exchange.line(status, error.map(ToString::to_string));
         crate::telemetry::exchanged(&self.state.metrics, &line);
     }
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_ENCODING, ORIGIN};
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_ENCODING, CONTENT_LENGTH, ORIGIN};
 use http::{HeaderMap, Method};
 use pingora::proxy::Session;
 use serde_json::{Map, Value};
@@ -22,13 +22,17 @@ use crate::identity::{self, Caches, Proof};
 use crate::interaction::store::Key;
 use crate::interaction::{Evidence, Identity, Interaction};
 use crate::login::LoginToken;
-use crate::message::RequestView;
+use crate::message::{Body, RequestView};
 use crate::outbound::Bounds;
 use crate::reason::Reason;
 use crate::time::Time;
 
 /// Longest answer of a side call that is read.
 const SIDE_CALL_ANSWER: usize = 64 << 10;
+
+/// Longest body in bytes that is read on a route on which nothing but the managed
+/// members in it concerns us.
+const SHORT_BODY: usize = 16 << 10;
 
 /// Longest interaction id in bytes: it is kept for every conversation.
 const MAX_INTERACTION_ID: usize = 512;
@@ -127,7 +131,7 @@ fn refuse(
 ) -> Step {
     exchange.reason = reason;
     let cors = channel.and_then(|channel| channel.cors.as_ref());
-    let reply = Reply::refusal(reason, &exchange.id());
+    let reply = Reply::refusal(reason, exchange.id());
     let reply = reply.with_cors(cors, &session.req_header().headers);
     // The interaction may be tied to the new cookie already.
     Step::Reply(exchange.reply_with_cookie(reply))
@@ -148,30 +152,29 @@ async fn read_body(
     exchange: &mut Exchange,
     route: &Route,
 ) -> pingora::Result<Result<(), Reason>> {
-    if !route.reads_body() {
-        if !exchange.config.managed_members.is_empty()
-            && !session.as_downstream_mut().is_body_empty()
-        {
-            if session.req_header().headers.contains_key(CONTENT_ENCODING) {
-                return Ok(Err(Reason::BadBody));
-            }
-            exchange.edit.arm();
-        }
+    let reads = route.reads_body();
+    if !reads && exchange.config.managed_members.is_empty() {
         return Ok(Ok(()));
     }
     if session.as_downstream_mut().is_body_empty() {
-        exchange.body = Some(crate::message::Body::new(Bytes::new()));
+        exchange.body = reads.then(|| Body::new(Bytes::new()));
         return Ok(Ok(()));
     }
-    if session.req_header().headers.contains_key(CONTENT_ENCODING) {
+    let headers = &session.req_header().headers;
+    if headers.contains_key(CONTENT_ENCODING) {
         return Ok(Err(Reason::BadBody));
+    }
+    if !reads && !is_short(headers) {
+        exchange.edit.arm();
+        return Ok(Ok(()));
     }
     // pingora hands the buffered body on to the upstream by itself.
     session.enable_retry_buffering();
     respond::go_on(session).await?;
+    let most = if reads { route.max_body } else { SHORT_BODY };
     let mut body = BytesMut::new();
     while let Some(chunk) = session.read_request_body().await? {
-        if body.len() + chunk.len() > route.max_body {
+        if body.len() + chunk.len() > most {
             return Ok(Err(Reason::BodyTooLarge));
         }
         body.extend_from_slice(&chunk);
@@ -179,8 +182,19 @@ async fn read_body(
     if session.retry_buffer_truncated() {
         return Ok(Err(Reason::BodyTooLarge));
     }
-    exchange.body = Some(crate::message::Body::new(body.freeze()));
+    exchange.body = Some(Body::new(body.freeze()));
     Ok(Ok(()))
+}
+
+/// Whether a body is so short that reading it in advance is cheaper than sending it
+/// on in chunks because its length may change.
+fn is_short(headers: &HeaderMap) -> bool {
+    let length = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok());
+    length
+        .and_then(|length| length.parse().ok())
+        .is_some_and(|length: usize| length <= SHORT_BODY)
 }
 
 /// Everything between the route and the backend.

@@ -40,10 +40,10 @@ impl Reply {
 
     /// A refusal: the reason's status, code and message, and the request's id to
     /// ask an operator about.
-    pub(super) fn refusal(reason: Reason, id: &str) -> Self {
+    pub(super) fn refusal(reason: Reason, id: impl std::fmt::Display) -> Self {
         let body = serde_json::json!({
             "error": { "code": reason.code(), "message": reason.message() },
-            "request_id": id,
+            "request_id": id.to_string(),
         });
         let reply = Self::json(reason.status(), &body);
         match reply.status {

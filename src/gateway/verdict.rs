@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG, LAST_MODIFIED, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
@@ -67,7 +67,7 @@ pub(super) async fn carry_out(
     held: Held,
 ) -> pingora::Result<()> {
     let Some(route) = exchange.route().cloned() else {
-        return Reply::refusal(Reason::Internal, &exchange.id())
+        return Reply::refusal(Reason::Internal, exchange.id())
             .send(session)
             .await;
     };
@@ -127,7 +127,7 @@ async fn refuse(
     reason: Reason,
 ) -> pingora::Result<()> {
     exchange.reason = reason;
-    let reply = Reply::refusal(reason, &exchange.id())
+    let reply = Reply::refusal(reason, exchange.id())
         .with_cors(channel.cors.as_ref(), &session.req_header().headers);
     let reply = exchange.reply_with_cookie(reply);
     exchange.own_status = Some(reply.status.as_u16());
@@ -179,52 +179,50 @@ async fn bind(
 /// The released answer: whole, with its own length, the flags taken off.
 fn released(
     channel: &Channel,
-    head: ResponseHeader,
+    mut head: ResponseHeader,
     body: Bytes,
     strip: &[usize],
     reason: Reason,
     of_head: bool,
 ) -> pingora::Result<(ResponseHeader, Bytes)> {
-    let (headers, body) = stripped(channel, head.headers.clone(), body, strip);
-    let mut released = ResponseHeader::build(head.status, Some(headers.len() + 2))?;
-    for (name, value) in &headers {
-        released.append_header(name.clone(), value.clone())?;
+    let (gone, body) = stripped(channel, body, strip);
+    for name in &gone {
+        head.remove_header(name);
     }
     if reason == Reason::Authenticated {
         // Protected content belongs into no cache but the customer's own memory.
-        released.insert_header(CACHE_CONTROL, "private, no-store")?;
+        head.insert_header(CACHE_CONTROL, "private, no-store")?;
     }
-    released.set_version(Version::HTTP_11);
-    released.remove_header(&TRANSFER_ENCODING);
+    head.set_version(Version::HTTP_11);
+    head.remove_header(&TRANSFER_ENCODING);
     let bodiless = head.status == StatusCode::NO_CONTENT || head.status == StatusCode::NOT_MODIFIED;
     if !bodiless && !of_head {
-        released.insert_header(CONTENT_LENGTH, body.len())?;
+        head.insert_header(CONTENT_LENGTH, body.len())?;
     }
-    Ok((released, body))
+    Ok((head, body))
 }
 
-/// Headers and body without the flags at these places in the channel.
+/// The body without the flags at these places in the channel, and the headers that
+/// go with them.
 pub(super) fn stripped(
     channel: &Channel,
-    mut headers: HeaderMap,
     mut body: Bytes,
     strip: &[usize],
-) -> (HeaderMap, Bytes) {
+) -> (Vec<HeaderName>, Bytes) {
+    let mut gone = Vec::new();
     for flag in strip.iter().filter_map(|index| channel.flags.get(*index)) {
         if let Some((name, _)) = &flag.header {
-            headers.remove(name);
+            gone.push(name.clone());
         }
         if let Some(condition) = &flag.json
             && let Ok(Some(edited)) = edit::remove_selected(&body, &condition.path)
         {
             body = edited.into();
-            headers.remove(ETAG);
-            for name in DIGESTS {
-                headers.remove(*name);
-            }
+            gone.push(ETAG);
+            gone.extend(DIGESTS.iter().copied().map(HeaderName::from_static));
         }
     }
-    (headers, body)
+    (gone, body)
 }
 
 /// Takes off what tells of a body that cannot be judged, because it was not sent:

@@ -118,7 +118,7 @@ pub fn remove_selected(body: &[u8], query: &super::JsonPath) -> Result<Option<Ve
 }
 
 /// A name without its case; upper first, so that `ſ` becomes `s`.
-fn any_case(name: &str) -> String {
+pub(super) fn any_case(name: &str) -> String {
     name.chars()
         .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase)

@@ -2,7 +2,8 @@
 //!
 //! [`view`] shows a request or an answer to whoever asks; [`select`] takes one
 //! value out of it; [`json`] reads bodies the way a suspicious reader does;
-//! [`edit`] changes members of a JSON body and nothing else; [`header`] knows
+//! [`edit`] changes members of a JSON body and nothing else; [`managed`] tells which
+//! bodies it has to look into; [`header`] knows
 //! which header names are one name in disguise; [`target`] refuses ambiguous paths;
 //! [`websocket`] takes a socket's bytes apart into messages;
 //! [`stream`] takes answers without end apart, those of [`sse`] and those of [`lines`].
@@ -11,6 +12,7 @@ pub mod edit;
 pub mod header;
 pub mod json;
 pub mod lines;
+pub mod managed;
 pub mod select;
 pub mod sse;
 pub mod stream;

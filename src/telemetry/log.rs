@@ -4,6 +4,7 @@
 //! never holds a query, a body, a cookie, a token or a claim.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -38,11 +39,22 @@ pub fn init(json: bool, level: tracing::Level) {
     }
 }
 
+/// Names an exchange: when the process began (milliseconds since 1970), and the
+/// exchange's number in it. Unique across restarts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Id(pub u64, pub u64);
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}-{:x}", self.0, self.1)
+    }
+}
+
 /// What is said of a finished exchange.
 #[derive(Debug)]
 pub struct Exchanged<'a> {
     /// The request's id.
-    pub id: &'a str,
+    pub id: Id,
     /// Its channel, empty where none is concerned.
     pub channel: &'a str,
     /// Its route, or the own endpoint that answered it.
@@ -79,7 +91,7 @@ pub fn exchanged<'a>(metrics: &Metrics, exchange: &Exchanged<'a>) {
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
-                request_id = exchange.id,
+                request_id = %exchange.id,
                 channel = exchange.channel,
                 route = exchange.route,
                 method = some(exchange.method).as_deref(),

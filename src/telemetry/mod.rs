@@ -3,5 +3,5 @@
 mod log;
 mod metrics;
 
-pub use log::{Exchanged, clean, exchanged, init};
+pub use log::{Exchanged, Id, clean, exchanged, init};
 pub use metrics::Metrics;

@@ -93,7 +93,7 @@ pub(super) async fn serve(
         Endpoint::Done(_) | Endpoint::Continue(_) | Endpoint::Jwks => not_allowed("GET"),
         Endpoint::Unknown => {
             exchange.reason = Reason::NoRoute;
-            Reply::refusal(Reason::NoRoute, &exchange.id())
+            Reply::refusal(Reason::NoRoute, exchange.id())
         }
     })
 }

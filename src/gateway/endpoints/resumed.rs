@@ -38,7 +38,7 @@ pub(super) async fn wait(
         .and_then(|key| exchange.config.channel(key.channel()).cloned());
     let (Some(token), Some(key), Some(channel)) = (token, key, channel) else {
         exchange.reason = Reason::NothingHeld;
-        return Reply::refusal(Reason::NothingHeld, &exchange.id());
+        return Reply::refusal(Reason::NothingHeld, exchange.id());
     };
     let headers = session.req_header().headers.clone();
     if *method == Method::OPTIONS {
@@ -54,7 +54,7 @@ pub(super) async fn wait(
         Ok(reply) => reply,
         Err(reason) => {
             exchange.reason = reason;
-            let mut reply = Reply::refusal(reason, &exchange.id());
+            let mut reply = Reply::refusal(reason, exchange.id());
             if reason != Reason::NothingHeld {
                 reply.status = StatusCode::GONE;
             }

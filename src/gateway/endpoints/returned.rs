@@ -265,7 +265,7 @@ fn answer(
             StatusCode::OK,
             &serde_json::json!({ "result": reason.code() }),
         ),
-        Err(reason) => Reply::refusal(reason, &exchange.id()),
+        Err(reason) => Reply::refusal(reason, exchange.id()),
     }
 }
 

@@ -4,7 +4,8 @@
 //! well formed. Whatever is not understood here asks for nothing: the document
 //! is then parsed, which is slower and never wrong.
 
-use memchr::memmem::{Finder, find, find_iter};
+use memchr::memchr2_iter;
+use memchr::memmem::Finder;
 
 /// The words of one query; all of them are needed.
 #[derive(Clone, Debug, Default)]
@@ -34,11 +35,10 @@ impl Needs {
 }
 
 fn hides_ascii(bytes: &[u8]) -> bool {
-    let escape = br"\u00";
-    memchr::memchr(0, bytes).is_some()
-        || find(bytes, escape).is_some()
-            && find_iter(bytes, escape)
-                .any(|at| matches!(bytes.get(at + escape.len()), Some(b'0'..=b'7')))
+    memchr2_iter(0, b'\\', bytes).any(|at| {
+        let rest = bytes.get(at..).unwrap_or_default();
+        matches!(rest, [0, ..] | [b'\\', b'u', b'0', b'0', b'0'..=b'7', ..])
+    })
 }
 
 /// Segments of a query from `$` or `@` on.
