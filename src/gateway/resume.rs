@@ -262,11 +262,8 @@ impl Replay {
         };
         match decision::answer(&self.channel, &view, asker) {
             ForAnswer::Release { strip, .. } => {
-                let (gone, body) = verdict::stripped(&self.channel, body.bytes().clone(), &strip);
-                let mut headers = head.headers;
-                for name in gone {
-                    headers.remove(name);
-                }
+                let (headers, body) =
+                    verdict::stripped(&self.channel, head.headers, body.bytes().clone(), &strip);
                 Ok(Answer {
                     status: head.status,
                     headers: end_to_end(headers),

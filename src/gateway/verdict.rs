@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG, LAST_MODIFIED, TRANSFER_ENCODING};
-use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
@@ -185,7 +185,7 @@ fn released(
     reason: Reason,
     of_head: bool,
 ) -> pingora::Result<(ResponseHeader, Bytes)> {
-    let (gone, body) = stripped(channel, body, strip);
+    let (gone, body) = unflagged(channel, body, strip);
     for name in &gone {
         head.remove_header(name);
     }
@@ -202,13 +202,22 @@ fn released(
     Ok((head, body))
 }
 
-/// The body without the flags at these places in the channel, and the headers that
-/// go with them.
+/// Headers and body without the flags at these places in the channel.
 pub(super) fn stripped(
     channel: &Channel,
-    mut body: Bytes,
+    mut headers: HeaderMap,
+    body: Bytes,
     strip: &[usize],
-) -> (Vec<HeaderName>, Bytes) {
+) -> (HeaderMap, Bytes) {
+    let (gone, body) = unflagged(channel, body, strip);
+    for name in gone {
+        headers.remove(name);
+    }
+    (headers, body)
+}
+
+/// The body without those flags, and the headers that go with them.
+fn unflagged(channel: &Channel, mut body: Bytes, strip: &[usize]) -> (Vec<HeaderName>, Bytes) {
     let mut gone = Vec::new();
     for flag in strip.iter().filter_map(|index| channel.flags.get(*index)) {
         if let Some((name, _)) = &flag.header {
