@@ -169,7 +169,8 @@ pub async fn explain(
         params: &found.params,
         body: route.reads_body().then_some(&body),
     };
-    let facts = match request::gather(caches, route, &view, now).await {
+    let proven = request::prove(caches, route, &view, now).await;
+    let facts = match request::gather(route, &view, proven) {
         Ok(facts) => facts,
         Err(reason) => return Ok(said.refuse(reason)),
     };

@@ -16,6 +16,8 @@ use http::StatusCode;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
+use super::request::content_length;
+
 /// Where an answer stands.
 #[derive(Default)]
 pub(super) enum Hold {
@@ -46,11 +48,12 @@ impl Hold {
         cap: usize,
     ) -> pingora::Result<()> {
         session.set_ignore_info_resp(true);
-        let placeholder = ResponseHeader::build(StatusCode::EARLY_HINTS, None)?;
+        let placeholder = ResponseHeader::build(StatusCode::EARLY_HINTS, Some(0))?;
         let head = std::mem::replace(head, placeholder);
+        let length = content_length(&head.headers).unwrap_or_default();
         *self = Self::Yes(Box::new(Held {
             head,
-            body: BytesMut::new(),
+            body: BytesMut::with_capacity(length.min(cap)),
             over: false,
             cap,
         }));

@@ -109,8 +109,7 @@ pub(super) async fn arrive(
             },
         );
     }
-    let headers = session.req_header().headers.clone();
-    match decide(state, exchange, &route, &headers).await {
+    match decide(state, session, exchange, &route).await {
         Ok(()) => Ok(Step::Forward),
         Err(reason) => Ok(refuse(session, exchange, Some(&route.channel), reason)),
     }
@@ -172,7 +171,8 @@ async fn read_body(
     session.enable_retry_buffering();
     respond::go_on(session).await?;
     let most = if reads { route.max_body } else { SHORT_BODY };
-    let mut body = BytesMut::new();
+    let length = content_length(&session.req_header().headers).unwrap_or_default();
+    let mut body = BytesMut::with_capacity(length.min(most));
     while let Some(chunk) = session.read_request_body().await? {
         if body.len() + chunk.len() > most {
             return Ok(Err(Reason::BodyTooLarge));
@@ -189,25 +189,35 @@ async fn read_body(
 /// Whether a body is so short that reading it in advance is cheaper than sending it
 /// on in chunks because its length may change.
 fn is_short(headers: &HeaderMap) -> bool {
-    let length = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok());
-    length
-        .and_then(|length| length.parse().ok())
-        .is_some_and(|length: usize| length <= SHORT_BODY)
+    content_length(headers).is_some_and(|length| length <= SHORT_BODY)
+}
+
+/// The length that a head announces, in bytes.
+pub(super) fn content_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Everything between the route and the backend.
 async fn decide(
     state: &Arc<State>,
+    session: &mut Session,
     exchange: &mut Exchange,
     route: &Arc<Route>,
-    headers: &HeaderMap,
 ) -> Result<(), Reason> {
     let channel = &route.channel;
     let now = state.clock.now();
+    let proven = match route.enforcement {
+        Enforcement::Off => Proven::default(),
+        _ => {
+            // A session cannot be lent across a wait.
+            let headers = session.req_header().headers.clone();
+            let view = exchange.view(&headers).ok_or(Reason::Internal)?;
+            prove(&state.caches, route, &view, now).await
+        }
+    };
+    let headers = &session.req_header().headers;
     let view = exchange.view(headers).ok_or(Reason::Internal)?;
-    let facts = gather(&state.caches, route, &view, now).await?;
+    let facts = gather(route, &view, proven)?;
     exchange.evidence = facts.evidence;
     exchange.new_cookie = facts.new_cookie;
     exchange.key = facts.interaction.map(|id| Key::new(&channel.name, &id));
@@ -274,7 +284,7 @@ async fn decide(
             .await?;
     }
     exchange.forward = Some(forward);
-    edit(exchange, headers, now)
+    edit(exchange, &session.req_header().headers, now)
 }
 
 /// Takes the managed members out of a body that was read, and puts those of the
@@ -301,13 +311,47 @@ pub(super) struct Gathered {
     pub verifier: Option<String>,
 }
 
-/// Asks selectors, verifiers and the owner's evidence.
-pub(super) async fn gather(
+/// What the verifiers say.
+pub(super) struct Proven {
+    proof: Proof,
+    verifier: Option<String>,
+}
+
+impl Default for Proven {
+    fn default() -> Self {
+        Self {
+            proof: Proof::Absent,
+            verifier: None,
+        }
+    }
+}
+
+/// Asks the verifiers.
+pub(super) async fn prove(
     caches: &Caches,
     route: &Route,
     view: &RequestView<'_>,
     now: Time,
+) -> Proven {
+    let channel = &route.channel;
+    if route.enforcement == Enforcement::Off {
+        return Proven::default();
+    }
+    let (proof, verifier) =
+        identity::verify(&channel.verifiers, &channel.name, view, caches, now).await;
+    Proven {
+        proof,
+        verifier: verifier.map(str::to_owned),
+    }
+}
+
+/// Asks selectors and the owner's evidence.
+pub(super) fn gather(
+    route: &Route,
+    view: &RequestView<'_>,
+    proven: Proven,
 ) -> Result<Gathered, Reason> {
+    let Proven { proof, verifier } = proven;
     let channel = &route.channel;
     let interaction = match &route.interaction {
         Some(selector) => selector.request(view)?,
@@ -319,16 +363,14 @@ pub(super) async fn gather(
     {
         return Err(Reason::NoInteraction);
     }
-    let (proof, verifier) = match route.enforcement {
-        Enforcement::Off => (Proof::Absent, None),
-        _ => identity::verify(&channel.verifiers, &channel.name, view, caches, now).await,
-    };
     let proven = match &proof {
         Proof::Valid(identity) => Some(&**identity),
         _ => None,
     };
     let (evidence, new_cookie) = match &channel.owner {
         None => (Evidence::Unasked, None),
+        // Nothing is asked of an interaction here.
+        Some(_) if route.kind == Kind::Pass && interaction.is_none() => (Evidence::Missing, None),
         Some(owner) => match (owner.evidence(view, proven)?, owner) {
             (Some(hash), _) => (Evidence::Shown(hash), None),
             (None, Owner::Cookie { .. }) if route.kind != Kind::Pass => {
@@ -344,7 +386,7 @@ pub(super) async fn gather(
         evidence,
         new_cookie,
         proof,
-        verifier: verifier.map(str::to_owned),
+        verifier,
     })
 }
 
