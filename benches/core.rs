@@ -325,6 +325,7 @@ fn routes() -> Routes {
             path: path.into(),
             interaction: None,
             enforcement: Enforcement::Off,
+            signatures: Default::default(),
             max_body: 65_536,
             read_timeout: None,
         })

@@ -94,6 +94,19 @@ reasons! {
     NotOwner "not-owner" 403 "This conversation belongs to somebody else.";
     /// The side call did not complete, so the message may not pass.
     SideCallFailed "side-call-failed" 502 "The conversation could not be prepared.";
+    // ── signed requests ───────────────────────────────────────────────────
+    /// The route asks for a signature and the request brings none.
+    SignatureMissing "signature-missing" 401 "The signature is missing.";
+    /// A signature that cannot be read.
+    SignatureMalformed "signature-malformed" 401 "The signature does not hold.";
+    /// A signature of another key, or over another body.
+    SignatureWrong "signature-wrong" 401 "The signature does not hold.";
+    /// Signed too long ago, or ahead of time.
+    SignatureStale "signature-stale" 401 "The signature does not hold.";
+    /// A claim that the token has to have is missing, or says something else.
+    SignatureClaim "signature-claim" 401 "The signature does not hold.";
+    /// A signature that counts once was used before.
+    SignatureReplayed "signature-replayed" 401 "The signature does not hold.";
     // ── answers ───────────────────────────────────────────────────────────
     /// Nothing in the answer asks for authentication.
     Unflagged "unflagged" 200 "";

@@ -5,6 +5,7 @@ pub mod flag;
 pub mod inject;
 pub mod owner;
 pub mod route;
+pub mod signature;
 pub mod template;
 pub mod upstream;
 
@@ -18,6 +19,7 @@ pub use flag::Flag;
 pub use inject::Injection;
 pub use owner::Owner;
 pub use route::{Enforcement, Kind, Route, Routes};
+pub use signature::{Signature, Signatures};
 pub use template::ChallengeTemplate;
 pub use upstream::Upstream;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::{Channel, Upstream};
+use super::{Channel, Signatures, Upstream};
 use crate::message::Selector;
 use tree::{Node, Pattern};
 
@@ -22,6 +22,8 @@ pub enum Kind {
     PreChat,
     /// Carries messages: answers are judged.
     Message,
+    /// Carries messages from the backend to the client: requests are judged.
+    Webhook,
     /// Ends the interaction: its state goes.
     End,
     /// Refused.
@@ -35,6 +37,7 @@ impl Kind {
             Self::Pass => "pass",
             Self::PreChat => "pre-chat",
             Self::Message => "message",
+            Self::Webhook => "webhook",
             Self::End => "end",
             Self::Deny => "deny",
         }
@@ -76,6 +79,8 @@ pub struct Route {
     pub interaction: Option<Selector>,
     /// Whether a proof is asked for.
     pub enforcement: Enforcement,
+    /// How its requests are signed.
+    pub signatures: Signatures,
     /// Longest request body that is read where the route needs it read, in bytes (at most 64 KiB).
     pub max_body: usize,
     /// Longest pause of the upstream, where it differs from the upstream's own.

@@ -142,6 +142,7 @@ fn line(route: &Route) -> String {
         Kind::Pass => "pass",
         Kind::PreChat => "pre-chat",
         Kind::Message => "message",
+        Kind::Webhook => "webhook",
         Kind::End => "end",
         Kind::Deny => "deny",
     };
@@ -163,6 +164,14 @@ fn line(route: &Route) -> String {
         Enforcement::Optional => ", proof optional",
     };
     text.push_str(enforcement);
+    let signatures = &route.signatures;
+    let names: Vec<_> = signatures.verify.iter().map(|one| &*one.name).collect();
+    if !names.is_empty() {
+        let _ = write!(text, ", signed by {}", names.join(" or "));
+    }
+    if let Some(sign) = &signatures.sign {
+        let _ = write!(text, ", leaves signed by {}", sign.name);
+    }
     if route.kind != Kind::Deny {
         let _ = write!(
             text,

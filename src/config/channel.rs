@@ -12,6 +12,7 @@ use super::owner::{cors, owner};
 use super::reader::{Node, Table, Wrong};
 use super::route::{Routing, Written};
 use super::server::{Levels, Server};
+use super::signature::signatures;
 use super::upstream::Upstreams;
 use crate::channel::template::CALL_NAMES;
 use crate::channel::{Channel, Enforcement, Kind, Login, Owner, Resume, Upstream};
@@ -78,11 +79,13 @@ fn channel<'t>(
         side_call: side_call.and_then(|node| call(node, &call_names)),
         cors: table.get("cors").and_then(cors),
     });
+    let signed = signatures(table.get("signature"));
     let routing = Routing {
         channel: &channel,
         upstream: upstream.flatten(),
         endpoints: &shared.server.endpoints,
         upstreams: shared.upstreams,
+        signed: &signed,
         identified: identity.is_some(),
     };
     let (written, complete) = match table.need("route") {
@@ -90,15 +93,22 @@ fn channel<'t>(
         None => (Vec::new(), false),
     };
 
-    let judged =
-        |written: &Written<'_>| matches!(written.route.kind, Kind::Message | Kind::PreChat);
+    if complete {
+        signed.unused(written.iter().map(|written| &written.route.signatures));
+    }
+    let judged = |written: &Written<'_>| {
+        matches!(
+            written.route.kind,
+            Kind::Message | Kind::PreChat | Kind::Webhook
+        )
+    };
     // A route that could not be read may be the one that is missing.
     let lacks = |of: &dyn Fn(&Written<'_>) -> bool| complete && !written.iter().any(of);
     let logs_in = table.has("authentication_url");
     let identifies = identity.is_some() || logs_in;
     if let Some(flag) = flag_node.filter(|_| lacks(&judged)) {
         flag.error_key(
-            "answers are judged on `message` and `pre-chat` routes, and this channel has none",
+            "answers are judged on `message`, `webhook` and `pre-chat` routes, and this channel has none",
         );
     }
     if let Some(inspect) = inspect.filter(|_| flag_node.is_none()) {

@@ -19,6 +19,7 @@ mod route;
 mod secret;
 pub mod selector;
 mod server;
+mod signature;
 mod source;
 mod template;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use http::Method;
 
 use super::reader::{Node, Report, Table, Wrong, clean, nearest};
 use super::selector::Scope;
+use super::signature::Signed;
 use super::upstream::Upstreams;
 use super::url::host;
 use crate::channel::route::RouteError;
@@ -20,6 +21,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("pass", Kind::Pass),
     ("pre-chat", Kind::PreChat),
     ("message", Kind::Message),
+    ("webhook", Kind::Webhook),
     ("end", Kind::End),
     ("deny", Kind::Deny),
 ];
@@ -44,6 +46,7 @@ pub(super) struct Routing<'c> {
     pub(super) upstream: Option<Arc<Upstream>>,
     pub(super) endpoints: &'c str,
     pub(super) upstreams: &'c Upstreams,
+    pub(super) signed: &'c Signed<'c>,
     /// Whether the channel has verifiers, readable or not.
     pub(super) identified: bool,
 }
@@ -69,6 +72,7 @@ impl Routing<'_> {
         let interaction = table.get("interaction");
         let enforcement = table.get("enforcement");
         let max_body = table.get("max_body").and_then(|node| node.size_up_to(BODY));
+        let signatures = self.signed.of(table.get("verify"), table.get("sign"));
         let upstream = table.get("upstream").map(|node| self.upstreams.find(node));
         let read_timeout = table.get("read_timeout").and_then(Node::duration);
 
@@ -107,6 +111,7 @@ impl Routing<'_> {
                 path,
                 interaction: selector.flatten(),
                 enforcement,
+                signatures,
                 max_body: max_body.unwrap_or(64 << 10),
                 read_timeout,
             }),
@@ -145,10 +150,12 @@ impl Routing<'_> {
 
     fn interaction(&self, table: &Table<'_>, kind: Kind, word: &str, node: Option<Node<'_>>) {
         match (kind, node) {
-            (Kind::PreChat | Kind::Message | Kind::End, None) => table.error(Wrong::new(
-                format!("a {word} route needs `interaction`: where the interaction id is"),
-                "write it like interaction = { json = \"$.sender\" }",
-            )),
+            (Kind::PreChat | Kind::Message | Kind::Webhook | Kind::End, None) => {
+                table.error(Wrong::new(
+                    format!("a {word} route needs `interaction`: where the interaction id is"),
+                    "write it like interaction = { json = \"$.sender\" }",
+                ))
+            }
             (Kind::Pass | Kind::Deny, Some(node)) => {
                 node.error_key(format!("a {word} route has no interaction"));
             }
@@ -170,6 +177,11 @@ impl Routing<'_> {
         let enforcement = written.unwrap_or(usual);
         if let Some(node) = node.filter(|_| kind == Some(Kind::Deny)) {
             node.error_key("a deny route lets nobody pass");
+        } else if let Some(node) = node.filter(|_| kind == Some(Kind::Webhook)) {
+            node.error_key(Wrong::new(
+                "the backend is no customer: it proves nobody's identity",
+                "check its signature with `verify`",
+            ));
         } else if enforcement != Enforcement::Off
             && !self.identified
             && let Some(place) = node.or(kind_node)

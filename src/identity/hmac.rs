@@ -2,7 +2,7 @@
 
 use ::hmac::{Hmac, Mac};
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde_json::Map;
 use sha2::{Sha256, Sha512};
 
@@ -107,7 +107,16 @@ impl Digest {
 }
 
 impl Encoding {
-    fn decode(self, text: &str) -> Option<Vec<u8>> {
+    /// The hash as it is written: hexadecimal in lower case, base64 standard and padded.
+    pub fn encode(self, hash: &[u8]) -> String {
+        match self {
+            Self::Hex => hex::encode(hash),
+            Self::Base64 => STANDARD.encode(hash),
+        }
+    }
+
+    /// Reads a written hash; `None` for what is none.
+    pub fn decode(self, text: &str) -> Option<Vec<u8>> {
         match self {
             Self::Hex => hex::decode(text).ok(),
             Self::Base64 => {

@@ -40,6 +40,7 @@ fn route(methods: &str, host: &str, path: &str) -> Arc<Route> {
         path: path.into(),
         interaction: None,
         enforcement: Enforcement::Off,
+        signatures: Default::default(),
         max_body: 0,
         read_timeout: None,
     })
