@@ -126,6 +126,8 @@ reasons! {
     ChallengeImpossible "challenge-impossible" 403 "Authentication is required.";
     /// The interaction withholds as much as it may; a newer message is lost.
     OutboxFull "outbox-full" 503 "The service is busy.";
+    /// The client did not take a message that was withheld before the login.
+    ReleaseFailed "release-failed" 502 "The message could not be delivered.";
     // ── login return ──────────────────────────────────────────────────────
     /// The return cannot be read.
     ReturnMalformed "return-malformed" 400 "The login could not be completed.";

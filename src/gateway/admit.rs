@@ -30,6 +30,16 @@ pub(super) struct Target {
     pub query: Option<String>,
 }
 
+impl Target {
+    /// Path and query.
+    pub(super) fn whole(&self) -> String {
+        match &self.query {
+            Some(query) => format!("{}?{query}", self.path),
+            None => self.path.clone(),
+        }
+    }
+}
+
 /// Checks target, host and duplicates.
 ///
 /// `line` is the request line as it came, where there is one (HTTP/1): the parsed

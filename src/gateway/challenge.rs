@@ -3,19 +3,20 @@
 
 use std::sync::Arc;
 
-use http::header::{HOST, WWW_AUTHENTICATE};
+use http::header::{CONTENT_LENGTH, HOST, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use pingora::proxy::Session;
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::State;
 use super::exchange::Exchange;
 use super::respond::Reply;
 use super::resume::end_to_end;
 use super::verdict;
-use crate::channel::{Channel, Login, Resume};
+use crate::channel::{Channel, Kind, Login, Resume};
 use crate::decision::{self, Asker, ForAnswer};
-use crate::interaction::{self, Answer, Challenge, Held, HeldRequest, Level};
+use crate::interaction::{self, Answer, Challenge, Held, HeldRequest, Leg, Level, Withheld};
 use crate::login::LoginToken;
 use crate::login::page::LoginUrl;
 use crate::message::AnswerView;
@@ -50,14 +51,29 @@ pub(super) async fn challenge(
         }
         None => (None, None),
     };
+    let release = login.release().filter(|_| route.kind == Kind::Webhook);
+    let message = release.and_then(|release| {
+        let message = message(session, exchange, channel, answer, level)?;
+        Some((message, release.bounds))
+    });
     let kept = state
         .store
         .update(key, &channel.clocks, now, |slot| {
             let interaction = slot.get_or_insert_with(|| interaction::Interaction::new(now));
-            interaction.challenge(outstanding.clone(), held.clone(), exchange.evidence)
+            interaction.challenge(outstanding.clone(), held.clone(), exchange.evidence)?;
+            let lost = message.as_ref().and_then(|(message, bounds)| {
+                let kept = interaction.withhold(message.clone(), bounds, exchange.evidence);
+                kept.err()
+            });
+            Ok(lost)
         })
         .await?;
-    kept?;
+    if let Some(reason) = kept? {
+        tracing::error!(
+            request_id = %exchange.id(), channel = %channel.name, reason = reason.code(),
+            "a withheld message is lost"
+        );
+    }
     state.metrics.challenged(&channel.name);
 
     let config = &exchange.config;
@@ -111,6 +127,10 @@ fn hold(
     answer: &AnswerView<'_>,
     level: Level,
 ) -> Option<Held> {
+    if exchange.to_client() {
+        // The customer asked elsewhere; there is no answer that could wait.
+        return None;
+    }
     match &login.resume {
         Resume::Replay { max_body } => request(session, exchange, *max_body),
         // Without an owner, whoever names the interaction could fetch it.
@@ -132,10 +152,16 @@ fn request(session: &Session, exchange: &Exchange, max_body: usize) -> Option<He
     if body.len() > max_body {
         return None;
     }
-    let target = match &asked.target.query {
-        Some(query) => format!("{}?{query}", asked.target.path),
-        None => asked.target.path.clone(),
-    };
+    Some(Held::Request(Box::new(HeldRequest {
+        method: asked.method.clone(),
+        target: asked.target.whole().into(),
+        headers: headers(session),
+        body,
+    })))
+}
+
+/// The headers that came, the host among them.
+fn headers(session: &Session) -> HeaderMap {
     let head = session.req_header();
     let mut headers = head.headers.clone();
     if let (None, Some(authority)) = (headers.get(HOST), head.uri.authority()) {
@@ -143,12 +169,41 @@ fn request(session: &Session, exchange: &Exchange, max_body: usize) -> Option<He
         let host = HeaderValue::from_str(authority.as_str()).ok();
         host.map(|host| headers.insert(HOST, host));
     }
-    Some(Held::Request(Box::new(HeldRequest {
-        method: asked.method.clone(),
-        target: target.into(),
-        headers,
+    headers
+}
+
+/// The backend's request as the client gets it once the customer has this level.
+fn message(
+    session: &Session,
+    exchange: &Exchange,
+    channel: &Channel,
+    answer: &AnswerView<'_>,
+    level: Level,
+) -> Option<Withheld> {
+    let asked = exchange.asked.as_ref()?;
+    let came = headers(session);
+    let view = AnswerView {
+        headers: &came,
+        ..*answer
+    };
+    let Answer { headers, body, .. } = withheld(channel, &view, level)?;
+    let signatures = &asked.route.signatures.headers;
+    let unsigned = headers
+        .iter()
+        .filter(|(name, _)| !signatures.covers(name.as_str()) && *name != CONTENT_LENGTH);
+    Some(Withheld {
+        leg: Leg::Webhook {
+            method: asked.method.clone(),
+            target: asked.target.whole().into(),
+        },
+        // A backend that did not hear of our taking it sends it again.
+        id: Some(hex::encode(Sha256::digest(&body)).into()),
+        level,
+        headers: unsigned
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
         body,
-    })))
+    })
 }
 
 /// The answer as a customer of this level gets it.

@@ -38,6 +38,8 @@ pub(super) struct Exchange {
     pub body: Option<Body>,
     /// The body with managed members edited, where that changed it.
     pub edited: Option<Bytes>,
+    /// The headers that go on in place of those that came, where those tell too much.
+    pub outgoing: Option<HeaderMap>,
     /// The interaction, once its id is known.
     pub key: Option<Key>,
     /// What ties the request to the interaction's owner.
@@ -93,6 +95,7 @@ impl Exchange {
             endpoint: None,
             body: None,
             edited: None,
+            outgoing: None,
             key: None,
             evidence: Evidence::Unasked,
             new_cookie: None,

@@ -11,7 +11,8 @@ use serde_json::Map;
 
 use super::admit;
 use super::inject::{self, Injected};
-use super::request;
+use super::{request, webhook};
+use crate::channel::{Channel, Kind, Route};
 use crate::config::Config;
 use crate::decision::{self, Asked, Asker, ForAnswer, ForRequest};
 use crate::identity::{Caches, Proof};
@@ -158,8 +159,15 @@ pub async fn explain(
     );
 
     let body = Body::new(Bytes::from(request.body.clone()));
-    if route.reads_body() && request.body.len() > route.max_body {
+    let unread =
+        route.kind == Kind::Webhook && request::passes_unread(route, Some(request.body.len()));
+    if route.reads_body() && !unread && request.body.len() > route.longest_body() {
         return Ok(said.refuse(Reason::BodyTooLarge));
+    }
+    match route.signatures.check(&head.headers, &request.body, now) {
+        Ok(None) => {}
+        Ok(Some((signature, _))) => said.step("signature", format!("{} holds", signature.name)),
+        Err(reason) => return Ok(said.refuse(reason)),
     }
     let view = RequestView {
         method: &head.method,
@@ -167,8 +175,11 @@ pub async fn explain(
         query: target.query.as_deref(),
         headers: &head.headers,
         params: &found.params,
-        body: route.reads_body().then_some(&body),
+        body: (route.reads_body() && !unread).then_some(&body),
     };
+    if route.kind == Kind::Webhook {
+        return to_client(said, config, route, &view, supposed, now);
+    }
     let proven = request::prove(caches, route, &view, now).await;
     let facts = match request::gather(route, &view, proven) {
         Ok(facts) => facts,
@@ -228,6 +239,8 @@ pub async fn explain(
     });
     let mut doing = vec![format!("forwarded, as {whose}")];
     doing.extend(injected.map(|_| format!("injected: {}", injects(channel))));
+    let signature = route.signatures.sign.as_ref();
+    doing.extend(signature.map(|signature| format!("signed by {}", signature.name)));
     doing.extend(forward.end.then(|| "the interaction ends".to_owned()));
     doing.push(
         if forward.judge {
@@ -256,10 +269,54 @@ pub async fn explain(
     Ok(said)
 }
 
+/// A request of the backend's to the client: what would be judged is the request.
+fn to_client(
+    mut said: Explanation,
+    config: &Config,
+    route: &Route,
+    request: &RequestView<'_>,
+    supposed: &Supposed,
+    now: Time,
+) -> Result<Explanation, String> {
+    let channel = &route.channel;
+    let view = webhook::view(request.headers, request.body);
+    let mut asker = Asker::ANONYMOUS;
+    let first = decision::answer(channel, &view, asker);
+    if !matches!(first, ForAnswer::Release { .. }) {
+        let interaction = match webhook::interaction(route, request, &first) {
+            Ok(interaction) => interaction,
+            Err(reason) => return Ok(said.refuse(reason)),
+        };
+        let named = interaction.as_deref().map(crate::telemetry::clean);
+        said.step(
+            "interaction",
+            named.map_or("none named".into(), |id| id.into_owned()),
+        );
+        let standing = standing(config, supposed, now)?;
+        said.step("standing", describe(config, &standing));
+        asker = Asker {
+            level: standing.level(),
+            named: interaction.is_some(),
+            foreign: false,
+        };
+    }
+    let verdict = verdict(&mut said, config, channel, &view, asker);
+    said.request = Some(match &verdict {
+        ForAnswer::Release { reason, .. } | ForAnswer::Block(reason) => *reason,
+        ForAnswer::Challenge { .. } => Reason::Flagged,
+    });
+    said.forwarded = !matches!(verdict, ForAnswer::Block(_));
+    if let Some(signature) = route.signatures.sign.as_ref().filter(|_| said.forwarded) {
+        said.step("signed", format!("by {}", signature.name));
+    }
+    said.answer = Some(verdict);
+    Ok(said)
+}
+
 fn judge(
     said: &mut Explanation,
     config: &Config,
-    channel: &crate::channel::Channel,
+    channel: &Channel,
     answer: &Answer,
     asker: Asker,
 ) -> Result<(), String> {
@@ -281,16 +338,27 @@ fn judge(
         headers: &headers,
         body: fits.then_some(&body),
     };
+    said.answer = Some(verdict(said, config, channel, &view, asker));
+    Ok(())
+}
+
+fn verdict(
+    said: &mut Explanation,
+    config: &Config,
+    channel: &Channel,
+    view: &AnswerView<'_>,
+    asker: Asker,
+) -> ForAnswer {
     for flag in &channel.flags {
-        let matches = if flag.matches(&view) {
-            format!("matches, demands {}", config.level_name(flag.level(&view)))
+        let matches = if flag.matches(view) {
+            format!("matches, demands {}", config.level_name(flag.level(view)))
         } else {
             "does not match".to_owned()
         };
         let observed = if flag.observe { " (observed only)" } else { "" };
         said.step("flag", format!("{}: {matches}{observed}", flag.name));
     }
-    let verdict = decision::answer(channel, &view, asker);
+    let verdict = decision::answer(channel, view, asker);
     said.step(
         "verdict",
         match &verdict {
@@ -316,8 +384,7 @@ fn judge(
             ),
         },
     );
-    said.answer = Some(verdict);
-    Ok(())
+    verdict
 }
 
 fn proof(config: &Config, proof: &Proof, verifier: Option<&str>) -> String {

@@ -69,6 +69,23 @@ pub(super) fn strip(head: &mut RequestHeader, config: &Config, keep_upgrade: boo
     without_own_cookie(head);
 }
 
+/// Removes from a request to the client what belongs to one connection, and what is
+/// between a customer and us. All else goes on as the backend wrote it.
+pub(super) fn strip_connection(head: &mut RequestHeader) {
+    let nominated = nominated(&head.headers, false);
+    let names = head.headers.keys();
+    let doomed = names.filter(|name| {
+        nominated.contains(name)
+            || (HOP_BY_HOP.contains(&name.as_str()) && !kept(name, false))
+            || **name == UPGRADE
+    });
+    let doomed: Vec<HeaderName> = doomed.cloned().collect();
+    for name in &doomed {
+        head.remove_header(name);
+    }
+    without_own_cookie(head);
+}
+
 /// The owner's cookie is between the customer and us: a backend that saw it could
 /// speak for the customer.
 fn without_own_cookie(head: &mut RequestHeader) {
@@ -345,6 +362,12 @@ impl Exchange {
             login_time: self.login_time.or(self.standing.login_time).unwrap_or(now),
             now,
         })
+    }
+
+    /// Whether the request goes from the backend to the client.
+    pub(super) fn to_client(&self) -> bool {
+        self.route()
+            .is_some_and(|route| route.kind == Kind::Webhook)
     }
 
     /// Whether an upgrade may pass: only where no answer would be judged.

@@ -7,12 +7,15 @@
 //! | `admit` | ambiguous targets, hosts, duplicated headers are refused |
 //! | `endpoints` | our own addresses: login return, `continue`, key set, page |
 //! | `request` | route → body → interaction → proof → verdict → side call |
+//! | `signed` | signatures of what comes are checked, of what leaves made |
+//! | `webhook` | the judgement on a request of the backend's to the client |
 //! | `inject` | managed headers and members off, verified ones on |
 //! | `disguise` | bodies in which a managed member could come unseen are refused |
 //! | `hold` | an answer that may be flagged is held back, head and all |
 //! | `verdict` | the judgement on a held answer, carried out |
 //! | `challenge` | the login URL in place of a withheld answer |
 //! | `resume` | after the login: replay, notice |
+//! | `release` | after the login: withheld messages go to the client
 //! | `respond` | every answer that chatgate makes itself |
 //! | `proxy` | pingora's hooks, each one line of the above |
 //! | `server` | listeners, reload, drain |
@@ -28,11 +31,14 @@ mod hold;
 mod inject;
 mod peer;
 mod proxy;
+mod release;
 mod request;
 mod respond;
 mod resume;
 mod server;
+mod signed;
 mod verdict;
+mod webhook;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;

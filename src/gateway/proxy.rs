@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT};
+use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -18,7 +18,7 @@ use super::inject;
 use super::peer::Peers;
 use super::request::{self, Step};
 use super::respond::Reply;
-use super::verdict;
+use super::{signed, verdict, webhook};
 use crate::decision::{self, Candidate, ForAnswer};
 use crate::message::AnswerView;
 use crate::reason::Reason;
@@ -75,8 +75,15 @@ impl ProxyHttp for Proxy {
         // A retry begins anew.
         exchange.hold = Default::default();
         exchange.edit.rewind();
-        inject::strip(head, &exchange.config, exchange.may_upgrade());
-        inject::forwarded(head, session)?;
+        if exchange.to_client() {
+            inject::strip_connection(head);
+        } else {
+            inject::strip(head, &exchange.config, exchange.may_upgrade());
+            inject::forwarded(head, session)?;
+        }
+        if let Some(outgoing) = &exchange.outgoing {
+            webhook::readdress(head, outgoing)?;
+        }
         if exchange.judged() {
             inject::ask_for_readable(head)?;
         }
@@ -84,7 +91,8 @@ impl ProxyHttp for Proxy {
             // The client was told to go on, and the whole body is here.
             head.remove_header(&EXPECT);
         }
-        let injected = exchange.injected(self.state.clock.now());
+        let now = self.state.clock.now();
+        let injected = exchange.injected(now);
         let headers = injected.map(|injected| injected.headers()).transpose();
         for (name, value) in headers
             .map_err(|reason| withheld(exchange, reason))?
@@ -93,6 +101,7 @@ impl ProxyHttp for Proxy {
             head.insert_header(name, value)?;
         }
         if let Some(edited) = &exchange.edited {
+            head.remove_header(&TRANSFER_ENCODING);
             head.insert_header(CONTENT_LENGTH, edited.len())?;
         } else if exchange.edit.is_armed() {
             head.remove_header(&CONTENT_LENGTH);
@@ -105,7 +114,7 @@ impl ProxyHttp for Proxy {
                 head.insert_header("transfer-encoding", "chunked")?;
             }
         }
-        Ok(())
+        signed::sign(head, session, exchange, now).map_err(|reason| withheld(exchange, reason))
     }
 
     async fn request_body_filter(

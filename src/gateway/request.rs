@@ -16,7 +16,8 @@ use super::endpoints;
 use super::exchange::{Asked, Exchange};
 use super::inject;
 use super::respond::{self, Reply};
-use crate::channel::{Channel, Enforcement, Kind, Owner, Resume, Route};
+use super::{signed, webhook};
+use crate::channel::{Channel, Enforcement, Kind, Owner, Resume, Route, Unreadable};
 use crate::decision::{self, ForRequest, Forward};
 use crate::identity::{self, Caches, Proof};
 use crate::interaction::store::Key;
@@ -98,12 +99,33 @@ pub(super) async fn arrive(
     if let Err(reason) = read_body(session, exchange, &route).await? {
         return Ok(refuse(session, exchange, Some(&route.channel), reason));
     }
+    let body = exchange.body.as_ref().map(|body| &body.bytes()[..]);
+    let headers = &session.req_header().headers;
+    let now = state.clock.now();
+    let signed = signed::check(
+        &state.caches,
+        &route,
+        headers,
+        body.unwrap_or_default(),
+        now,
+    );
+    if let Err(reason) = signed {
+        return Ok(refuse(session, exchange, Some(&route.channel), reason));
+    }
     if unproven {
         // The backend answers its own preflights, which carry neither cookie nor
         // proof. Its answer is judged all the same.
         exchange.forward = Some(Forward::anonymous(route.kind));
         return Ok(
             match edit(exchange, &session.req_header().headers, state.clock.now()) {
+                Ok(()) => Step::Forward,
+                Err(reason) => refuse(session, exchange, Some(&route.channel), reason),
+            },
+        );
+    }
+    if route.kind == Kind::Webhook {
+        return Ok(
+            match webhook::judge(state, session, exchange, &route).await {
                 Ok(()) => Step::Forward,
                 Err(reason) => refuse(session, exchange, Some(&route.channel), reason),
             },
@@ -160,8 +182,12 @@ async fn read_body(
         return Ok(Ok(()));
     }
     let headers = &session.req_header().headers;
-    if headers.contains_key(CONTENT_ENCODING) {
+    let webhook = route.kind == Kind::Webhook;
+    if headers.contains_key(CONTENT_ENCODING) && !webhook {
         return Ok(Err(Reason::BadBody));
+    }
+    if webhook && passes_unread(route, content_length(headers)) {
+        return Ok(Ok(()));
     }
     if !reads && !is_short(headers) {
         exchange.edit.arm();
@@ -170,7 +196,11 @@ async fn read_body(
     // pingora hands the buffered body on to the upstream by itself.
     session.enable_retry_buffering();
     respond::go_on(session).await?;
-    let most = if reads { route.max_body } else { SHORT_BODY };
+    let most = if reads {
+        route.longest_body()
+    } else {
+        SHORT_BODY
+    };
     let length = content_length(&session.req_header().headers).unwrap_or_default();
     let mut body = BytesMut::with_capacity(length.min(most));
     while let Some(chunk) = session.read_request_body().await? {
@@ -184,6 +214,16 @@ async fn read_body(
     }
     exchange.body = Some(Body::new(body.freeze()));
     Ok(Ok(()))
+}
+
+/// Whether a request of the backend's says that it is longer than what is read, and
+/// the channel lets such go on without a look at them.
+pub(super) fn passes_unread(route: &Route, length: Option<usize>) -> bool {
+    let inspection = &route.channel.inspection;
+    let most = route.longest_body();
+    inspection.oversize == Unreadable::Release
+        && !route.signatures.need_body()
+        && length.is_some_and(|length| length > most)
 }
 
 /// Whether a body is so short that reading it in advance is cheaper than sending it
@@ -302,6 +342,18 @@ fn edit(exchange: &mut Exchange, headers: &HeaderMap, now: Time) -> Result<(), R
     Ok(())
 }
 
+/// The interaction that a request names.
+pub(super) fn interaction(route: &Route, view: &RequestView<'_>) -> Result<Option<String>, Reason> {
+    let found = match &route.interaction {
+        Some(selector) => selector.request(view)?,
+        None => None,
+    };
+    match found {
+        Some(id) if id.len() > MAX_INTERACTION_ID => Err(Reason::NoInteraction),
+        found => Ok(found),
+    }
+}
+
 /// What a request says of interaction, owner and customer.
 pub(super) struct Gathered {
     pub interaction: Option<String>,
@@ -353,16 +405,7 @@ pub(super) fn gather(
 ) -> Result<Gathered, Reason> {
     let Proven { proof, verifier } = proven;
     let channel = &route.channel;
-    let interaction = match &route.interaction {
-        Some(selector) => selector.request(view)?,
-        None => None,
-    };
-    if interaction
-        .as_ref()
-        .is_some_and(|id| id.len() > MAX_INTERACTION_ID)
-    {
-        return Err(Reason::NoInteraction);
-    }
+    let interaction = interaction(route, view)?;
     let proven = match &proof {
         Proof::Valid(identity) => Some(&**identity),
         _ => None,
@@ -505,6 +548,14 @@ pub(super) fn call_values(
 }
 
 impl Route {
+    /// Longest request body that is read, in bytes.
+    pub(super) fn longest_body(&self) -> usize {
+        match self.kind {
+            Kind::Webhook => self.max_body.min(self.channel.inspection.max_body),
+            _ => self.max_body,
+        }
+    }
+
     /// Whether something on this route depends on the request's body.
     pub(super) fn reads_body(&self) -> bool {
         let channel = &self.channel;
@@ -517,6 +568,8 @@ impl Route {
             || conversation
                 && matches!(&channel.owner, Some(Owner::Selector(selector)) if selector.needs_body())
             || proves && channel.verifiers.iter().any(needs_body)
+            || self.signatures.need_body()
+            || self.kind == Kind::Webhook
             || self.kind == Kind::Message
                 && channel.login.as_ref().is_some_and(|login| {
                     matches!(login.resume, Resume::Replay { .. })

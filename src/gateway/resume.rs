@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Request;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST};
+use http::{HeaderMap, Method, Request};
 use pingora::http::RequestHeader;
 
 use super::State;
 use super::inject::{self, Injected};
 use super::request::call_values;
-use super::verdict;
+use super::{release, signed, verdict};
 use crate::channel::{Channel, Kind, Resume, Route};
 use crate::config::Config;
 use crate::decision::{self, Asker, ForAnswer};
@@ -36,8 +36,11 @@ pub(super) fn after_login(
         return;
     };
     match &login.resume {
+        Resume::None => {}
         // A withheld answer already waits at its `continue` URL.
-        Resume::None | Resume::Release(_) => {}
+        Resume::Release(release) => {
+            release::after_login(state, config, channel, key, *release, now)
+        }
         Resume::Replay { .. } => {
             let (Some(waiting), Some(held)) = (redeemed.waiting, redeemed.held) else {
                 return;
@@ -182,30 +185,15 @@ impl Replay {
 
     /// The route of the held request, under the configuration of today.
     fn route(&self, held: &HeldRequest) -> Result<Arc<Route>, Reason> {
-        let path = held.target.split('?').next().unwrap_or_default();
-        let host = held
-            .headers
-            .get(HOST)
-            .and_then(|host| host.to_str().ok())
-            .unwrap_or_default();
-        let host = host.rsplit_once(':').map_or(host, |(name, port)| {
-            if port.bytes().all(|b| b.is_ascii_digit()) {
-                name
-            } else {
-                host
-            }
-        });
-        let found = self
-            .config
-            .routes
-            .find(&held.method, &host.to_ascii_lowercase(), path);
-        // After a reload the place may be another channel's, or closed.
+        let found = route(
+            &self.config,
+            &self.channel,
+            &held.method,
+            &held.target,
+            &held.headers,
+        );
         found
-            .map(|found| found.route.clone())
-            .filter(|route| {
-                route.channel.name == self.channel.name
-                    && matches!(route.kind, Kind::Message | Kind::PreChat)
-            })
+            .filter(|route| matches!(route.kind, Kind::Message | Kind::PreChat))
             .ok_or(Reason::NoRoute)
     }
 
@@ -243,6 +231,8 @@ impl Replay {
         for (name, value) in injected.headers()? {
             request.headers_mut().insert(name, value);
         }
+        let id = format!("msg_{}", hex::encode(crate::secret::random::<12>()));
+        signed::resign(&mut request, route, &id, self.state.clock.now())?;
         Ok(request)
     }
 
@@ -276,8 +266,36 @@ impl Replay {
     }
 }
 
+/// The route of a request that was kept, under the configuration of today: after a
+/// reload its place may be another channel's, or closed.
+pub(super) fn route(
+    config: &Config,
+    channel: &Channel,
+    method: &Method,
+    target: &str,
+    headers: &HeaderMap,
+) -> Option<Arc<Route>> {
+    let path = target.split('?').next().unwrap_or_default();
+    let host = headers
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
+    let host = host.rsplit_once(':').map_or(host, |(name, port)| {
+        if port.bytes().all(|b| b.is_ascii_digit()) {
+            name
+        } else {
+            host
+        }
+    });
+    let found = config
+        .routes
+        .find(method, &host.to_ascii_lowercase(), path)?;
+    let own = found.route.channel.name == channel.name;
+    own.then(|| found.route.clone())
+}
+
 /// Without the headers of one connection only.
-pub(super) fn end_to_end(mut headers: http::HeaderMap) -> http::HeaderMap {
+pub(super) fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
     for name in HOP_BY_HOP {
         headers.remove(*name);
     }

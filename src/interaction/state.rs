@@ -145,6 +145,11 @@ impl Interaction {
         }
     }
 
+    /// Whether somebody has shown evidence of being its owner.
+    pub fn has_owner(&self) -> bool {
+        self.owner.is_some()
+    }
+
     /// Notes a request: takes the owner if there is none yet, moves the
     /// inactivity clock if the request is the owner's, and says how the
     /// interaction stands for it. An interaction that has ended stays ended.

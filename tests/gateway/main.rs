@@ -16,3 +16,4 @@ mod operating;
 mod prechat;
 mod resume;
 mod threats;
+mod webhooks;

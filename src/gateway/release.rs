@@ -1,0 +1,162 @@
+//! After a login: the messages that were withheld on the way to the client go
+//! there, oldest first, each until the client takes it or the attempts are used up.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request};
+
+use super::{State, resume, signed};
+use crate::channel::{Channel, Kind, Release, Route};
+use crate::config::Config;
+use crate::interaction::{Evidence, Key, Leg, Withheld};
+use crate::outbound::Bounds;
+use crate::reason::Reason;
+use crate::time::Time;
+
+/// Longest answer of a client that is read: nothing in it matters.
+const ANSWER: usize = 64 << 10;
+
+/// Delivers what a login lets go; runs beside the one who caused it.
+pub(super) fn after_login(
+    state: &Arc<State>,
+    config: &Arc<Config>,
+    channel: &Arc<Channel>,
+    key: &Key,
+    release: Release,
+    now: Time,
+) {
+    let delivery = Delivery {
+        state: state.clone(),
+        config: config.clone(),
+        channel: channel.clone(),
+        key: key.clone(),
+        release,
+    };
+    let outbound = state.outbound.clone();
+    outbound.share(delivery.run(now));
+}
+
+struct Delivery {
+    state: Arc<State>,
+    config: Arc<Config>,
+    channel: Arc<Channel>,
+    key: Key,
+    release: Release,
+}
+
+impl Delivery {
+    async fn run(self, now: Time) {
+        let clocks = &self.channel.clocks;
+        let webhooks = |leg: &Leg| matches!(leg, Leg::Webhook { .. });
+        let released = self
+            .state
+            .store
+            .update(&self.key, clocks, now, |slot| match slot {
+                // The token, or the proof, spoke for the owner.
+                Some(interaction) => interaction.release(webhooks, clocks, Evidence::Unasked, now),
+                None => Vec::new(),
+            })
+            .await;
+        for message in released.unwrap_or_default() {
+            let id = format!("msg_{}", hex::encode(crate::secret::random::<12>()));
+            let outcome = self.deliver(&message, &id).await;
+            let name = &self.channel.name;
+            match outcome {
+                Ok(()) => self.state.metrics.resumed(name, "released"),
+                Err(reason) => {
+                    self.state.metrics.resumed(name, "failed");
+                    tracing::error!(
+                        channel = %name, message = %id, reason = reason.code(),
+                        "dead letter: a released message was not delivered"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Sends a message until the client takes it. A login that counts no more ends
+    /// it, too.
+    async fn deliver(&self, message: &Withheld, id: &str) -> Result<(), Reason> {
+        let Leg::Webhook { method, target } = &message.leg else {
+            return Err(Reason::Internal);
+        };
+        let mut pause = self.release.pause;
+        for attempt in 1..=self.release.attempts {
+            if attempt > 1 {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            if !self.reached(message).await {
+                return Err(Reason::Flagged);
+            }
+            let route = self.route(method, target, message)?;
+            let request = self.request(&route, method, target, message, id)?;
+            let bounds = Bounds {
+                timeout: self.release.timeout,
+                max_body: ANSWER,
+            };
+            match self.state.outbound.call(request, bounds).await {
+                Ok(answer) if answer.status().is_success() => return Ok(()),
+                Ok(answer) => tracing::warn!(
+                    channel = %self.channel.name, message = %id, attempt,
+                    status = answer.status().as_u16(), "the client refused a released message"
+                ),
+                Err(error) => tracing::warn!(
+                    channel = %self.channel.name, message = %id, attempt, %error,
+                    "a released message did not arrive"
+                ),
+            }
+        }
+        Err(Reason::ReleaseFailed)
+    }
+
+    /// Whether the customer still has the level that the message asks for.
+    async fn reached(&self, message: &Withheld) -> bool {
+        let clocks = &self.channel.clocks;
+        let now = self.state.clock.now();
+        let level = self
+            .state
+            .store
+            .read(&self.key, clocks, now, |interaction| {
+                let interaction = interaction?;
+                Some(interaction.standing(clocks, Evidence::Unasked, now).level())
+            })
+            .await;
+        level
+            .ok()
+            .flatten()
+            .is_some_and(|level| message.level <= level)
+    }
+
+    fn route(
+        &self,
+        method: &Method,
+        target: &str,
+        message: &Withheld,
+    ) -> Result<Arc<Route>, Reason> {
+        let (config, channel) = (&self.config, &self.channel);
+        let found = resume::route(config, channel, method, target, &message.headers);
+        found
+            .filter(|route| route.kind == Kind::Webhook)
+            .ok_or(Reason::NoRoute)
+    }
+
+    fn request(
+        &self,
+        route: &Route,
+        method: &Method,
+        target: &str,
+        message: &Withheld,
+        id: &str,
+    ) -> Result<Request<Bytes>, Reason> {
+        let mut request = Request::builder()
+            .method(method.clone())
+            .uri(format!("{}{target}", route.upstream.origin()))
+            .body(message.body.clone())
+            .map_err(|_| Reason::Internal)?;
+        *request.headers_mut() = message.headers.clone();
+        signed::resign(&mut request, route, id, self.state.clock.now())?;
+        Ok(request)
+    }
+}

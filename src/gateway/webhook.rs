@@ -1,0 +1,135 @@
+//! A request of the backend's to the client: it is judged as an answer over HTTP
+//! is, and what is withheld never goes on; the challenge goes in its place.
+
+use std::sync::Arc;
+
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, USER_AGENT};
+use http::{HeaderMap, HeaderName, StatusCode};
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+
+use super::State;
+use super::challenge::challenge;
+use super::exchange::Exchange;
+use super::{request, verdict};
+use crate::channel::Route;
+use crate::decision::{self, Asker, ForAnswer, Forward};
+use crate::interaction::Evidence;
+use crate::interaction::store::Key;
+use crate::message::{AnswerView, Body, RequestView};
+use crate::reason::Reason;
+
+/// What of a withheld request's head goes on with the challenge: where it is to,
+/// and who sends it. Everything else may tell of what was withheld.
+const ADDRESS: &[HeaderName] = &[HOST, AUTHORIZATION, USER_AGENT, ACCEPT];
+
+/// Judges the request, and puts what goes on in its place.
+pub(super) async fn judge(
+    state: &Arc<State>,
+    session: &Session,
+    exchange: &mut Exchange,
+    route: &Arc<Route>,
+) -> Result<(), Reason> {
+    let channel = &route.channel;
+    let headers = &session.req_header().headers;
+    exchange.forward = Some(Forward::anonymous(route.kind));
+    let body = exchange.body.as_ref().map(|body| body.bytes().clone());
+    let body = body.map(Body::new);
+    let view = view(headers, body.as_ref());
+
+    let mut verdict = decision::answer(channel, &view, Asker::ANONYMOUS);
+    if !matches!(verdict, ForAnswer::Release { .. }) {
+        let request = exchange.view(headers).ok_or(Reason::Internal)?;
+        let interaction = interaction(route, &request, &verdict)?;
+        exchange.key = interaction.map(|id| Key::new(&channel.name, &id));
+        exchange.evidence = Evidence::Unasked;
+        let asker = asker(state, exchange, route).await;
+        verdict = decision::answer(channel, &view, asker);
+    }
+    match verdict {
+        ForAnswer::Release { reason, strip } => {
+            exchange.reason = reason;
+            if let (false, Some(body)) = (strip.is_empty(), &body) {
+                let (headers, body) =
+                    verdict::stripped(channel, headers.clone(), body.bytes().clone(), &strip);
+                exchange.edited = Some(body);
+                exchange.outgoing = Some(headers);
+            }
+            Ok(())
+        }
+        ForAnswer::Block(reason) => Err(reason),
+        ForAnswer::Challenge { flag, level } => {
+            if body.as_ref().is_none_or(|body| body.bytes().is_empty()) {
+                // A request without a body cannot gain one.
+                return Err(Reason::ChallengeImpossible);
+            }
+            let reply = challenge(state, session, exchange, &view, level).await?;
+            let name = channel.flags.get(flag).map_or("", |flag| &*flag.name);
+            tracing::debug!(request_id = %exchange.id(), flag = name, "challenged");
+            let mut outgoing = reply.headers;
+            for name in ADDRESS {
+                for value in headers.get_all(name) {
+                    outgoing.append(name.clone(), value.clone());
+                }
+            }
+            exchange.reason = Reason::Flagged;
+            exchange.outgoing = Some(outgoing);
+            exchange.edited = Some(reply.body);
+            Ok(())
+        }
+    }
+}
+
+/// Whom a request is for that not everybody may see. One that cannot be read at all
+/// is refused for that.
+pub(super) fn interaction(
+    route: &Route,
+    request: &RequestView<'_>,
+    verdict: &ForAnswer,
+) -> Result<Option<String>, Reason> {
+    request::interaction(route, request).map_err(|reason| match verdict {
+        ForAnswer::Block(unreadable) if *unreadable != Reason::ChallengeImpossible => *unreadable,
+        _ => reason,
+    })
+}
+
+/// The request as an answer: it has no status of its own.
+pub(super) fn view<'a>(headers: &'a HeaderMap, body: Option<&'a Body>) -> AnswerView<'a> {
+    AnswerView {
+        status: StatusCode::OK,
+        headers,
+        body,
+    }
+}
+
+/// Who the request is for. Where the channel knows its customers by evidence, an
+/// interaction that nobody owns yet cannot be logged in to: whoever came next would
+/// be taken for a stranger.
+async fn asker(state: &State, exchange: &Exchange, route: &Route) -> Asker {
+    let mut asker = verdict::asker(state, exchange).await;
+    if let (Some(_), Some(key)) = (&route.channel.owner, &exchange.key) {
+        let clocks = &route.channel.clocks;
+        let owned = state
+            .store
+            .read(key, clocks, state.clock.now(), |interaction| {
+                interaction.is_some_and(crate::interaction::Interaction::has_owner)
+            })
+            .await;
+        asker.named = asker.named && owned.unwrap_or(false);
+    }
+    asker
+}
+
+/// Puts the head that goes on in place of the one that came.
+pub(super) fn readdress(head: &mut RequestHeader, outgoing: &HeaderMap) -> pingora::Result<()> {
+    let framing = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING];
+    let doomed = head.headers.keys().filter(|name| !framing.contains(name));
+    let doomed: Vec<HeaderName> = doomed.cloned().collect();
+    for name in &doomed {
+        head.remove_header(name);
+    }
+    for (name, value) in outgoing.iter().filter(|(name, _)| !framing.contains(name)) {
+        head.append_header(name.clone(), value.clone())?;
+    }
+    Ok(())
+}

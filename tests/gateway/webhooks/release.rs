@@ -1,0 +1,152 @@
+//! What was withheld reaches the client after the login.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::json;
+
+use super::{Chat, channel, hook, login_url, protected, texts};
+use crate::setup::CANARY;
+use crate::support::{Origin, Process, Reply, Request, eventually, login};
+
+const RELEASE: &str = "resume = \"release\"";
+const QUICK: &str = "[channel.web.release]\nattempts = 3\npause = \"1ms\"\n";
+
+#[test]
+fn messages_are_released_in_order() {
+    let chat = Chat::start(RELEASE, QUICK, "");
+    let mut url = String::new();
+    for word in ["one", "two", "three"] {
+        url = chat.challenged(&protected("c", word));
+    }
+    // One that came twice, since its sender did not hear of the first time.
+    url = chat
+        .challenged(&protected("c", "three"))
+        .replace(&url, &url);
+    chat.challenged(&protected("d", "other"));
+    let plain = json!({"customer_id": "c", "text": ["plain"]});
+    assert_eq!(chat.send(&plain).status, 200);
+    chat.client.clear();
+    chat.log_in(&url);
+    eventually("all are released", || {
+        (chat.client.count() >= 3).then_some(())
+    });
+    assert_eq!(texts(&chat.client), ["one", "two", "three"]);
+    let seen = chat.client.last();
+    assert_eq!((&*seen.method, &*seen.target), ("POST", "/hook/c"));
+    assert_eq!(seen.header("content-type"), Some("application/json"));
+    assert!(seen.contains(CANARY) && seen.json()["protected"].is_null());
+
+    // What comes now passes at once; the other customer's still waits.
+    assert_eq!(chat.send(&protected("c", "four")).status, 200);
+    assert_eq!(texts(&chat.client), ["one", "two", "three", "four"]);
+    let released = [("channel", "web"), ("outcome", "released")];
+    let metrics = chat.gateway.metrics();
+    assert_eq!(metrics.sum("chatgate_resumes", &released), 3.0);
+}
+
+#[test]
+fn a_client_that_stumbles_gets_them_again_in_order() {
+    let tries = Arc::new(AtomicUsize::new(0));
+    let counted = tries.clone();
+    let chat = Chat::with_client(RELEASE, QUICK, "", move |seen| {
+        let released = seen.contains(CANARY);
+        let stumbles = released && counted.fetch_add(1, Ordering::SeqCst) < 2;
+        Reply::new(if stumbles { 503 } else { 200 }, "")
+    });
+    let mut url = String::new();
+    for word in ["one", "two"] {
+        url = chat.challenged(&protected("c", word));
+    }
+    chat.client.clear();
+    chat.log_in(&url);
+    eventually("all are released", || {
+        (chat.client.count() >= 4).then_some(())
+    });
+    assert_eq!(texts(&chat.client), ["one", "one", "one", "two"]);
+}
+
+#[test]
+fn a_client_that_stays_away_leaves_a_dead_letter() {
+    let api = Origin::start(|_| Reply::new(202, ""));
+    let client =
+        Origin::start(|seen| Reply::new(if seen.contains(CANARY) { 500 } else { 200 }, ""));
+    let process = Process::start(&channel(&api, &client, RELEASE, QUICK, ""));
+    let send = |request: Request| process.at.browser().send(request);
+    assert_eq!(send(hook(&protected("c", "one"))).status, 200);
+    let url = login_url(&client.last());
+    assert_eq!(send(hook(&protected("c", "two"))).status, 200);
+    let url = login_url(&client.last()).replace(&url, &url);
+    client.clear();
+    let site = login::Site::new(process.at.plain, chatgate::time::Clock::system());
+    assert_eq!(site.log_in(&url, "alice").status, 200);
+    let log = eventually("two dead letters", || {
+        let log = process.log();
+        (log.matches("dead letter").count() >= 2).then_some(log)
+    });
+    assert_eq!(texts(&client), ["one", "one", "one", "two", "two", "two"]);
+    let line = log
+        .lines()
+        .find(|line| line.contains("dead letter"))
+        .unwrap();
+    assert!(
+        line.contains("ERROR") && line.contains("release-failed"),
+        "{line}"
+    );
+    assert!(
+        line.contains("\"message\":\"msg_") || line.contains("msg_"),
+        "{line}"
+    );
+    assert!(!process.end().contains(CANARY), "no content in the log");
+}
+
+#[test]
+fn what_does_not_fit_is_lost_and_the_oldest_stay() {
+    let tables = "[channel.web.release]\nmax_messages = 2\n";
+    let chat = Chat::start(RELEASE, tables, "");
+    let mut url = String::new();
+    for word in ["one", "two", "three"] {
+        url = chat.challenged(&protected("c", word));
+    }
+    chat.client.clear();
+    chat.log_in(&url);
+    eventually("two are released", || {
+        (chat.client.count() >= 2).then_some(())
+    });
+    chat.send(&json!({"customer_id": "c", "text": ["last"]}));
+    assert_eq!(texts(&chat.client), ["one", "two", "last"]);
+}
+
+#[test]
+fn the_end_of_the_chat_drops_what_is_withheld() {
+    let chat = Chat::start(RELEASE, QUICK, "");
+    let url = chat.challenged(&protected("c", "one"));
+    assert_eq!(chat.post(Request::post("/end/c", &json!({}))).status, 202);
+    assert_eq!(chat.gateway.site.log_in(&url, "alice").status, 401);
+    let url = chat.challenged(&protected("c", "two"));
+    chat.client.clear();
+    chat.log_in(&url);
+    eventually("one is released", || {
+        (chat.client.count() >= 1).then_some(())
+    });
+    chat.send(&json!({"customer_id": "c", "text": ["last"]}));
+    assert_eq!(texts(&chat.client), ["two", "last"]);
+}
+
+#[test]
+fn another_subject_releases_nothing() {
+    let chat = Chat::start(RELEASE, QUICK, "");
+    chat.log_in(&chat.challenged(&protected("c", "one")));
+    eventually("one is released", || {
+        (chat.client.count() >= 2).then_some(())
+    });
+    chat.gateway
+        .clock
+        .advance(std::time::Duration::from_secs(1800));
+    let url = chat.challenged(&protected("c", "two"));
+    chat.client.clear();
+    let refused = chat.gateway.site.log_in(&url, "mallory");
+    assert_eq!(refused.code(), "subject-changed");
+    chat.send(&json!({"customer_id": "c", "text": ["last"]}));
+    assert_eq!(texts(&chat.client), ["last"]);
+}
