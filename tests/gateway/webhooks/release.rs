@@ -12,17 +12,19 @@ use crate::support::{Origin, Process, Reply, Request, eventually, login};
 const RELEASE: &str = "resume = \"release\"";
 const QUICK: &str = "[channel.web.release]\nattempts = 3\npause = \"1ms\"\n";
 
+/// Messages that wait for a login, and the latest login URL.
+fn withheld(chat: &Chat, words: &[&str]) -> String {
+    let urls = words
+        .iter()
+        .map(|word| chat.challenged(&protected("c", word)));
+    urls.last().unwrap()
+}
+
 #[test]
 fn messages_are_released_in_order() {
     let chat = Chat::start(RELEASE, QUICK, "");
-    let mut url = String::new();
-    for word in ["one", "two", "three"] {
-        url = chat.challenged(&protected("c", word));
-    }
-    // One that came twice, since its sender did not hear of the first time.
-    url = chat
-        .challenged(&protected("c", "three"))
-        .replace(&url, &url);
+    // One comes twice, since its sender did not hear of the first time.
+    let url = withheld(&chat, &["one", "two", "three", "three"]);
     chat.challenged(&protected("d", "other"));
     let plain = json!({"customer_id": "c", "text": ["plain"]});
     assert_eq!(chat.send(&plain).status, 200);
@@ -54,10 +56,7 @@ fn a_client_that_stumbles_gets_them_again_in_order() {
         let stumbles = released && counted.fetch_add(1, Ordering::SeqCst) < 2;
         Reply::new(if stumbles { 503 } else { 200 }, "")
     });
-    let mut url = String::new();
-    for word in ["one", "two"] {
-        url = chat.challenged(&protected("c", word));
-    }
+    let url = withheld(&chat, &["one", "two"]);
     chat.client.clear();
     chat.log_in(&url);
     eventually("all are released", || {
@@ -74,9 +73,8 @@ fn a_client_that_stays_away_leaves_a_dead_letter() {
     let process = Process::start(&channel(&api, &client, RELEASE, QUICK, ""));
     let send = |request: Request| process.at.browser().send(request);
     assert_eq!(send(hook(&protected("c", "one"))).status, 200);
-    let url = login_url(&client.last());
     assert_eq!(send(hook(&protected("c", "two"))).status, 200);
-    let url = login_url(&client.last()).replace(&url, &url);
+    let url = login_url(&client.last());
     client.clear();
     let site = login::Site::new(process.at.plain, chatgate::time::Clock::system());
     assert_eq!(site.log_in(&url, "alice").status, 200);
@@ -104,10 +102,7 @@ fn a_client_that_stays_away_leaves_a_dead_letter() {
 fn what_does_not_fit_is_lost_and_the_oldest_stay() {
     let tables = "[channel.web.release]\nmax_messages = 2\n";
     let chat = Chat::start(RELEASE, tables, "");
-    let mut url = String::new();
-    for word in ["one", "two", "three"] {
-        url = chat.challenged(&protected("c", word));
-    }
+    let url = withheld(&chat, &["one", "two", "three"]);
     chat.client.clear();
     chat.log_in(&url);
     eventually("two are released", || {
