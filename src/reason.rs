@@ -124,6 +124,8 @@ reasons! {
     AnswerMalformed "answer-malformed" 502 "The answer could not be checked.";
     /// Flagged, but no challenge can be made for this request.
     ChallengeImpossible "challenge-impossible" 403 "Authentication is required.";
+    /// The login ran out or was taken away, and so its stream was ended.
+    LoginEnded "login-ended" 401 "Authentication is required.";
     /// The interaction withholds as much as it may; a newer message is lost.
     OutboxFull "outbox-full" 503 "The service is busy.";
     /// The client did not take a message that was withheld before the login.

@@ -45,12 +45,21 @@ pub struct Channel {
     pub flags: Vec<Flag>,
     /// How answers are inspected.
     pub inspection: Inspection,
+    /// How streamed answers are judged.
+    pub streaming: Streaming,
     /// Mid-chat login; `None` blocks flagged answers.
     pub login: Option<Login>,
     /// A call that tells the backend of the identity before a message passes with it.
     pub side_call: Option<Call>,
     /// CORS headers on chatgate's own answers.
     pub cors: Option<Cors>,
+}
+
+impl Channel {
+    /// Longest message of a stream that is read, in bytes.
+    pub fn max_event(&self) -> usize {
+        self.streaming.max_event.unwrap_or(self.inspection.max_body)
+    }
 }
 
 /// The mid-chat login of a channel.
@@ -149,6 +158,38 @@ impl Default for Inspection {
             malformed: block,
         }
     }
+}
+
+/// How streamed answers are judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Streaming {
+    /// What becomes of a stream whose login ends.
+    pub on_expiry: OnExpiry,
+    /// Longest message that is read, in bytes, where it differs from
+    /// [`Inspection::max_body`].
+    pub max_event: Option<usize>,
+    /// Longest pause between messages.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Streaming {
+    fn default() -> Self {
+        Self {
+            on_expiry: OnExpiry::Anonymous,
+            max_event: None,
+            idle_timeout: Duration::from_secs(60 * 60),
+        }
+    }
+}
+
+/// What becomes of an open stream whose customer's login ends: it runs out, is
+/// revoked, or the customer logs out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnExpiry {
+    /// It goes on for an anonymous customer.
+    Anonymous,
+    /// It is ended.
+    Close,
 }
 
 /// What becomes of an answer that cannot be judged.

@@ -13,6 +13,7 @@ use super::reader::{Node, Table, Wrong};
 use super::route::{Routing, Written};
 use super::server::{Levels, Server};
 use super::signature::signatures;
+use super::stream::streaming;
 use super::upstream::Upstreams;
 use crate::channel::template::CALL_NAMES;
 use crate::channel::{Channel, Enforcement, Kind, Login, Owner, Resume, Upstream};
@@ -75,6 +76,7 @@ fn channel<'t>(
         inject: injection(inject),
         flags: flags(flag_node, shared.levels),
         inspection: inspection(inspect),
+        streaming: streaming(table.get("stream")),
         login: login(table),
         side_call: side_call.and_then(|node| call(node, &call_names)),
         cors: table.get("cors").and_then(cors),

@@ -21,6 +21,7 @@ pub mod selector;
 mod server;
 mod signature;
 mod source;
+mod stream;
 mod template;
 #[cfg(test)]
 mod tests;

@@ -3,10 +3,12 @@
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 
+use super::stream;
 use crate::channel::flag::{FlagLevel, Head};
 use crate::channel::{Channel, Flag, Unreadable};
 use crate::interaction::Level;
 use crate::message::AnswerView;
+use crate::message::stream::Format;
 use crate::reason::Reason;
 
 /// The verdict on an answer.
@@ -57,7 +59,11 @@ pub enum Candidate {
     No,
     /// It is held back until the verdict.
     Yes,
-    /// Its body cannot be read, and may have no end: [`answer`] decides by the head.
+    /// It goes on message by message, each judged when it passes: a login may run out
+    /// while the stream lasts.
+    Stream(Format),
+    /// Its body cannot be read or need not be, and may have no end: [`answer`] decides
+    /// by the head.
     Unreadable,
 }
 
@@ -70,7 +76,13 @@ pub fn candidate(channel: &Channel, head: &AnswerView<'_>, level: Level) -> Cand
             !passes_by(head.headers) && (flag.observe || flag.strip || !flag.reached(level))
         }
     };
-    if head.status.is_informational() || !channel.flags.iter().any(concerns) {
+    if head.status.is_informational() {
+        return Candidate::No;
+    }
+    if let Some(format) = format(head.headers).filter(|_| !bodiless(head.status)) {
+        return streamed(channel, head, level, format);
+    }
+    if !channel.flags.iter().any(concerns) {
         return Candidate::No;
     }
     if encoded(head.headers) && !bodiless(head.status) {
@@ -79,9 +91,31 @@ pub fn candidate(channel: &Channel, head: &AnswerView<'_>, level: Level) -> Cand
     Candidate::Yes
 }
 
+/// Who gets a stream now may not be whom its next message is for.
+fn streamed(channel: &Channel, head: &AnswerView<'_>, level: Level, format: Format) -> Candidate {
+    let demands =
+        |flag: &&Flag| !flag.observe && flag.head(head) == Head::Yes && flag.level(head) > level;
+    if channel.flags.iter().any(|flag| demands(&flag)) {
+        return Candidate::Unreadable;
+    }
+    let concerns = |flag: &Flag| flag.head(head) != Head::No;
+    match channel.flags.iter().any(concerns) {
+        true => Candidate::Stream(format),
+        false => Candidate::No,
+    }
+}
+
 /// Decides on a whole answer. `answer.body` is `None` when it is longer than the
 /// channel's cap.
 pub fn answer(channel: &Channel, answer: &AnswerView<'_>, asker: Asker) -> ForAnswer {
+    match (answer.body, format(answer.headers)) {
+        (Some(_), Some(_)) => stream::whole(channel, answer, asker),
+        _ => one(channel, answer, asker),
+    }
+}
+
+/// Decides on an answer that is one message.
+pub(super) fn one(channel: &Channel, answer: &AnswerView<'_>, asker: Asker) -> ForAnswer {
     let level = asker.level;
     let mut demanded: Option<(usize, Level)> = None;
     let mut strip = Vec::new();
@@ -166,23 +200,31 @@ fn encoded(headers: &HeaderMap) -> bool {
         .iter()
         .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity") && !value.is_empty());
     coded
-        || media_type(headers).is_some_and(|(kind, charset)| {
-            let kind_is = |name: &&str| kind.eq_ignore_ascii_case(name);
+        || media_type(headers).is_some_and(|(_, charset)| {
             let charset_is = |name: &&str| charset.is_none_or(|it| it.eq_ignore_ascii_case(name));
-            // Streams are judged event by event, which this route does not do.
-            ["text/event-stream", "application/x-ndjson"]
-                .iter()
-                .any(kind_is)
-                || !["utf-8", "utf8", "us-ascii"].iter().any(charset_is)
+            !["utf-8", "utf8", "us-ascii"].iter().any(charset_is)
         })
 }
 
-/// Whether the body says that it is JSON, or several of it (`application/jsonl`,
+/// How messages follow one another in a body that says that it is a stream.
+pub fn format(headers: &HeaderMap) -> Option<Format> {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let kind = value.as_bytes().split(|byte| *byte == b';').next()?;
+    Format::of(kind.trim_ascii()).filter(|_| !encoded(headers))
+}
+
+/// Whether the body says that it is JSON, or several of it (`application/json-seq`,
 /// a script around it, a multipart with it), or does not say what it is.
 fn is_json(headers: &HeaderMap) -> bool {
     media_type(headers).is_none_or(|(kind, _)| {
         let kind = kind.to_ascii_lowercase();
-        kind.contains("json") || kind.contains("javascript") || kind.starts_with("multipart/")
+        ["json", "javascript", "event-stream"]
+            .iter()
+            .any(|word| kind.contains(word))
+            || kind.starts_with("multipart/")
     })
 }
 
@@ -310,6 +352,7 @@ mod tests {
             inject: Default::default(),
             flags: vec![flag],
             inspection: Inspection::default(),
+            streaming: Default::default(),
             login: None,
             side_call: None,
             cors: None,
@@ -351,14 +394,42 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_is_judged_message_by_message() {
+        let withheld = ForAnswer::Block(Reason::ChallengeImpossible);
+        let released = ForAnswer::Release {
+            reason: Reason::Unflagged,
+            strip: Vec::new(),
+        };
+        for (kind, format, flagged, plain) in [
+            (
+                "text/event-stream",
+                Format::Events,
+                "data: 1\n\ndata: {\"protected\":\ndata:true}\n\n",
+                "data: {\"protected\":false}\n\ndata: [DONE]\n\ndata: protected\n\n",
+            ),
+            (
+                "Application/X-NDJSON; charset=utf-8",
+                Format::Lines,
+                "1\n{\"protected\":true}",
+                "{}\n{\"protected\":false}\n",
+            ),
+        ] {
+            let stream = Candidate::Stream(format);
+            assert_eq!(judge(kind, flagged), (stream, withheld.clone()), "{kind}");
+            assert_eq!(judge(kind, plain), (stream, released.clone()), "{kind}");
+        }
+    }
+
+    #[test]
     fn what_only_a_lenient_reader_understands_is_blocked() {
         let blocked = ForAnswer::Block(Reason::AnswerMalformed);
         for (kind, body) in [
             (
                 "application/jsonl",
-                "{\"text\":\"T\"}\n{\"protected\":true}\n",
+                "{\"text\":\"T\"}\n{\"protected\":true,}\n",
             ),
-            ("application/x-jsonlines", "1\n{\"protected\":true}\n"),
+            ("text/event-stream, x/y", "data: {\"protected\":true}\n\n"),
+            ("text/event-stream", "{\"protected\":true,}"),
             ("application/json-seq", "\u{1e}{\"protected\":true}\n"),
             ("text/plain", "{\"text\":\"T\"}\n{\"protected\":true}\n"),
             ("text/plain", "\u{feff}{\"protected\":true,}"),

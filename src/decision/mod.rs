@@ -7,6 +7,8 @@
 
 mod answer;
 mod request;
+mod stream;
 
-pub use answer::{Asker, Candidate, ForAnswer, answer, candidate};
+pub use answer::{Asker, Candidate, ForAnswer, answer, candidate, format};
 pub use request::{Asked, ForRequest, Forward, request};
+pub use stream::{StreamHead, messages};

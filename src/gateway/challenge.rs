@@ -33,6 +33,38 @@ pub(super) async fn challenge(
     let route = exchange.route().ok_or(Reason::Internal)?;
     let channel = &route.channel;
     let login = channel.login.as_ref().ok_or(Reason::ChallengeImpossible)?;
+    let held = hold(session, exchange, channel, login, answer, level);
+    ask(state, session, exchange, answer, level, held).await
+}
+
+/// The same in the place of a message that is one of several: itself it does not wait
+/// behind the `continue` URL.
+pub(super) async fn challenge_message(
+    state: &Arc<State>,
+    session: &Session,
+    exchange: &Exchange,
+    answer: &AnswerView<'_>,
+    level: Level,
+) -> Result<Reply, Reason> {
+    let route = exchange.route().ok_or(Reason::Internal)?;
+    let held = match route.channel.login.as_ref().map(|login| &login.resume) {
+        Some(Resume::Replay { max_body }) => request(session, exchange, *max_body),
+        _ => None,
+    };
+    ask(state, session, exchange, answer, level, held).await
+}
+
+async fn ask(
+    state: &Arc<State>,
+    session: &Session,
+    exchange: &Exchange,
+    answer: &AnswerView<'_>,
+    level: Level,
+    held: Option<Held>,
+) -> Result<Reply, Reason> {
+    let route = exchange.route().ok_or(Reason::Internal)?;
+    let channel = &route.channel;
+    let login = channel.login.as_ref().ok_or(Reason::ChallengeImpossible)?;
     let key = exchange.key.as_ref().ok_or(Reason::ChallengeImpossible)?;
     let now = state.clock.now();
 
@@ -43,7 +75,7 @@ pub(super) async fn challenge(
         created: now,
         ttl: channel.clocks.token_ttl,
     };
-    let (waiting, held) = match hold(session, exchange, channel, login, answer, level) {
+    let (waiting, held) = match held {
         Some(held) => {
             let token = LoginToken::generate();
             let hash = token.hash();

@@ -12,6 +12,7 @@ use super::State;
 use super::admit::Target;
 use super::hold::Hold;
 use super::inject::BodyEdit;
+use super::stream::Stream;
 use crate::channel::{Kind, Route};
 use crate::config::Config;
 use crate::decision::{Asker, Forward};
@@ -58,6 +59,8 @@ pub(super) struct Exchange {
     pub asker: Asker,
     /// The answer, where it is held back.
     pub hold: Hold,
+    /// The answer, where it is judged message by message.
+    pub stream: Option<Box<Stream>>,
     /// Why a hook gave the exchange up.
     pub withheld: Option<Reason>,
     /// Whether an answer of unknown state is on the wire: nothing may follow it.
@@ -105,6 +108,7 @@ impl Exchange {
             edit: BodyEdit::default(),
             asker: Asker::ANONYMOUS,
             hold: Hold::default(),
+            stream: None,
             withheld: None,
             broken: false,
             reason: Reason::Passed,

@@ -349,7 +349,12 @@ fn verdict(
     view: &AnswerView<'_>,
     asker: Asker,
 ) -> ForAnswer {
-    for flag in &channel.flags {
+    let messages = decision::messages(channel, view, asker);
+    for (index, verdict) in messages.iter().enumerate() {
+        let text = told(config, channel, verdict);
+        said.step("message", format!("{}: {text}", index + 1));
+    }
+    for flag in channel.flags.iter().filter(|_| messages.is_empty()) {
         let matches = if flag.matches(view) {
             format!("matches, demands {}", config.level_name(flag.level(view)))
         } else {
@@ -359,32 +364,40 @@ fn verdict(
         said.step("flag", format!("{}: {matches}{observed}", flag.name));
     }
     let verdict = decision::answer(channel, view, asker);
+    let text = told(config, channel, &verdict);
     said.step(
         "verdict",
-        match &verdict {
-            ForAnswer::Release { reason, strip } => {
-                let strip = if strip.is_empty() {
-                    ""
-                } else {
-                    ", the flag taken off"
-                };
-                format!("released{strip}: {reason} — {}", reason.meaning())
-            }
-            ForAnswer::Challenge { flag, level } => {
-                let name = channel.flags.get(*flag).map_or("", |flag| &*flag.name);
-                format!(
-                    "withheld, challenged: flag {name} demands {}",
-                    config.level_name(*level)
-                )
-            }
-            ForAnswer::Block(reason) => format!(
-                "withheld, answered with {}: {reason} — {}",
-                reason.status(),
-                reason.meaning()
-            ),
+        match messages.is_empty() {
+            true => text,
+            false => format!("a stream, judged message by message; altogether {text}"),
         },
     );
     verdict
+}
+
+fn told(config: &Config, channel: &Channel, verdict: &ForAnswer) -> String {
+    match verdict {
+        ForAnswer::Release { reason, strip } => {
+            let strip = if strip.is_empty() {
+                ""
+            } else {
+                ", the flag taken off"
+            };
+            format!("released{strip}: {reason} — {}", reason.meaning())
+        }
+        ForAnswer::Challenge { flag, level } => {
+            let name = channel.flags.get(*flag).map_or("", |flag| &*flag.name);
+            format!(
+                "withheld, challenged: flag {name} demands {}",
+                config.level_name(*level)
+            )
+        }
+        ForAnswer::Block(reason) => format!(
+            "withheld, answered with {}: {reason} — {}",
+            reason.status(),
+            reason.meaning()
+        ),
+    }
 }
 
 fn proof(config: &Config, proof: &Proof, verifier: Option<&str>) -> String {

@@ -13,6 +13,7 @@
 //! | `disguise` | bodies in which a managed member could come unseen are refused |
 //! | `hold` | an answer that may be flagged is held back, head and all |
 //! | `verdict` | the judgement on a held answer, carried out |
+//! | `stream` | the judgement on the messages of a streamed answer |
 //! | `challenge` | the login URL in place of a withheld answer |
 //! | `resume` | after the login: replay, notice |
 //! | `release` | after the login: withheld messages go to the client
@@ -37,6 +38,7 @@ mod respond;
 mod resume;
 mod server;
 mod signed;
+mod stream;
 mod verdict;
 mod webhook;
 

@@ -26,8 +26,10 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    /// The peer of a route.
-    pub(super) async fn of(&self, route: &Route) -> Result<Box<HttpPeer>> {
+    /// The peer of a route. A client that `streams` waits for messages, which may be
+    /// long in coming; how long the backend may keep silent is known before its answer
+    /// is.
+    pub(super) async fn of(&self, route: &Route, streams: bool) -> Result<Box<HttpPeer>> {
         let upstream = &*route.upstream;
         let address = self.address(upstream).await?;
         let (tls, name) = match &upstream.tls {
@@ -35,12 +37,20 @@ impl Peers {
             None => (false, String::new()),
         };
         let mut peer = HttpPeer::new(address, tls, name);
-        let read_timeout = route.read_timeout.unwrap_or(upstream.read_timeout);
+        let usual = match streams {
+            true => route
+                .channel
+                .streaming
+                .idle_timeout
+                .max(upstream.read_timeout),
+            false => upstream.read_timeout,
+        };
+        let read_timeout = route.read_timeout.unwrap_or(usual);
         let options = &mut peer.options;
         options.connection_timeout = Some(upstream.connect_timeout);
         options.total_connection_timeout = Some(upstream.connect_timeout * 2);
         options.read_timeout = Some(read_timeout);
-        options.write_timeout = Some(read_timeout);
+        options.write_timeout = Some(route.read_timeout.unwrap_or(upstream.read_timeout));
         options.idle_timeout = Some(Duration::from_secs(60));
         options.alpn = match (upstream.http2, tls) {
             (true, true) => ALPN::H2H1,

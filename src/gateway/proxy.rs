@@ -18,6 +18,7 @@ use super::inject;
 use super::peer::Peers;
 use super::request::{self, Step};
 use super::respond::Reply;
+use super::stream::{self, Stream};
 use super::{signed, verdict, webhook};
 use crate::decision::{self, Candidate, ForAnswer};
 use crate::message::AnswerView;
@@ -57,11 +58,12 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_peer(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
+        let streams = exchange.judged() && stream::is_awaited(&session.req_header().headers);
         match exchange.route() {
-            Some(route) => self.peers.of(route).await,
+            Some(route) => self.peers.of(route, streams).await,
             None => Error::e_explain(ErrorType::InternalError, "no route"),
         }
     }
@@ -74,6 +76,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         // A retry begins anew.
         exchange.hold = Default::default();
+        exchange.stream = None;
         exchange.edit.rewind();
         if exchange.to_client() {
             inject::strip_connection(head);
@@ -171,6 +174,10 @@ impl ProxyHttp for Proxy {
                     }
                     return exchange.hold.begin(session, head, cap);
                 }
+                Candidate::Stream(_) if session.req_header().method == Method::HEAD => {
+                    verdict::forget_body(head);
+                }
+                Candidate::Stream(format) => Stream::begin(session, head, exchange, format)?,
                 Candidate::Unreadable => match decision::answer(&route.channel, &view, asker) {
                     ForAnswer::Release { reason, .. } => exchange.reason = reason,
                     ForAnswer::Challenge { .. } | ForAnswer::Block(_) => {
@@ -192,9 +199,13 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         exchange: &mut Exchange,
     ) -> Result<Option<std::time::Duration>> {
+        if exchange.stream.is_some() {
+            Stream::chunk(&self.state, session, exchange, body, end)?;
+            return Ok(None);
+        }
         if !exchange.hold.take(body) {
             return Ok(None);
         }
@@ -211,11 +222,16 @@ impl ProxyHttp for Proxy {
 
     async fn response_trailer_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         _trailers: &mut HeaderMap,
         exchange: &mut Exchange,
     ) -> Result<Option<Bytes>> {
-        // Of a held answer, trailers do not pass.
+        // Of a judged answer, trailers do not pass.
+        if exchange.stream.is_some() {
+            let mut rest = None;
+            Stream::chunk(&self.state, session, exchange, &mut rest, true)?;
+            return Ok(Some(rest.unwrap_or_default()));
+        }
         Ok(exchange.hold.is_held().then(Bytes::new))
     }
 
@@ -228,7 +244,7 @@ impl ProxyHttp for Proxy {
         client_reused: bool,
     ) -> Box<Error> {
         let mut error = error.more_context(format!("Peer: {peer}"));
-        let decided = *error.etype() == WITHHELD || exchange.broken;
+        let decided = [WITHHELD, stream::ENDED].contains(error.etype()) || exchange.broken;
         if decided
             || !session.req_header().method.is_idempotent()
             || session.as_ref().retry_buffer_truncated()
@@ -254,6 +270,12 @@ impl ProxyHttp for Proxy {
         let begun = session
             .response_written()
             .is_some_and(|head| !head.status.is_informational());
+        if begun
+            && *error.etype() == stream::ENDED
+            && let Err(error) = Stream::close(session, exchange).await
+        {
+            tracing::debug!(request_id = %exchange.id(), %error, "the customer was gone");
+        }
         if dead || begun || exchange.broken {
             return FailToProxy {
                 error_code: 0,

@@ -20,7 +20,8 @@ use super::respond::{self, Reply};
 use crate::channel::{Channel, Kind, Unreadable};
 use crate::decision::{self, Asker, ForAnswer};
 use crate::interaction::{self, Level};
-use crate::message::{AnswerView, Body, edit};
+use crate::message::stream::{Format, Piece};
+use crate::message::{AnswerView, Body, JsonPath, edit};
 use crate::reason::Reason;
 
 /// Digests of a body that no longer is what they were made of.
@@ -185,7 +186,7 @@ fn released(
     reason: Reason,
     of_head: bool,
 ) -> pingora::Result<(ResponseHeader, Bytes)> {
-    let (gone, body) = unflagged(channel, body, strip);
+    let (gone, body) = unflagged(channel, body, decision::format(&head.headers), strip);
     for name in &gone {
         head.remove_header(name);
     }
@@ -209,7 +210,7 @@ pub(super) fn stripped(
     body: Bytes,
     strip: &[usize],
 ) -> (HeaderMap, Bytes) {
-    let (gone, body) = unflagged(channel, body, strip);
+    let (gone, body) = unflagged(channel, body, decision::format(&headers), strip);
     for name in gone {
         headers.remove(name);
     }
@@ -217,21 +218,48 @@ pub(super) fn stripped(
 }
 
 /// The body without those flags, and the headers that go with them.
-fn unflagged(channel: &Channel, mut body: Bytes, strip: &[usize]) -> (Vec<HeaderName>, Bytes) {
+fn unflagged(
+    channel: &Channel,
+    mut body: Bytes,
+    format: Option<Format>,
+    strip: &[usize],
+) -> (Vec<HeaderName>, Bytes) {
     let mut gone = Vec::new();
     for flag in strip.iter().filter_map(|index| channel.flags.get(*index)) {
         if let Some((name, _)) = &flag.header {
             gone.push(name.clone());
         }
         if let Some(condition) = &flag.json
-            && let Ok(Some(edited)) = edit::remove_selected(&body, &condition.path)
+            && let Some(edited) = without(&body, format, &condition.path)
         {
-            body = edited.into();
+            body = edited;
             gone.push(ETAG);
             gone.extend(DIGESTS.iter().copied().map(HeaderName::from_static));
         }
     }
     (gone, body)
+}
+
+/// The body without what the query selects, in each of its messages; `None` where it
+/// selects nothing.
+fn without(body: &[u8], format: Option<Format>, path: &JsonPath) -> Option<Bytes> {
+    let remove = |body: &[u8]| edit::remove_selected(body, path).ok().flatten();
+    let Some(format) = format else {
+        return remove(body).map(Bytes::from);
+    };
+    let mut changed = false;
+    let pieces = format.pieces(body).map(|piece| match &piece {
+        Piece::Event(event) => match remove(&event.data) {
+            Some(data) => {
+                changed = true;
+                format.replace(event, &data)
+            }
+            None => event.raw.clone(),
+        },
+        piece => piece.raw().clone(),
+    });
+    let edited = pieces.collect::<Vec<_>>().concat();
+    changed.then(|| edited.into())
 }
 
 /// Takes off what tells of a body that cannot be judged, because it was not sent:

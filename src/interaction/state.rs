@@ -392,7 +392,7 @@ impl Interaction {
     }
 
     /// The outstanding login URL.
-    pub(super) fn outstanding(&self) -> Option<&Challenge> {
+    pub fn outstanding(&self) -> Option<&Challenge> {
         self.rare.as_ref()?.challenge.as_ref()
     }
 

@@ -18,6 +18,16 @@ pub enum Format {
     Lines,
 }
 
+/// Newline-delimited JSON has several names.
+const LINES: &[&str] = &[
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonl",
+    "application/jsonlines",
+    "application/x-jsonlines",
+];
+
 /// A part of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
@@ -61,18 +71,13 @@ pub enum Decoder {
 }
 
 impl Format {
-    /// The format of a media type (in lower case, without parameters), if it is a
-    /// stream's.
-    pub fn of(media_type: &str) -> Option<Self> {
-        match media_type {
-            "text/event-stream" => Some(Self::Events),
-            "application/x-ndjson"
-            | "application/ndjson"
-            | "application/jsonl"
-            | "application/x-jsonlines"
-            | "application/x-jsonl" => Some(Self::Lines),
-            _ => None,
+    /// The format of a media type without parameters, in any case, if it is a stream's.
+    pub fn of(media_type: &[u8]) -> Option<Self> {
+        let is = |known: &&str| media_type.eq_ignore_ascii_case(known.as_bytes());
+        if is(&"text/event-stream") {
+            return Some(Self::Events);
         }
+        LINES.iter().any(is).then_some(Self::Lines)
     }
 
     /// A decoder for the beginning of a stream; `cap` is the longest message that is
@@ -82,6 +87,13 @@ impl Format {
             Self::Events => Decoder::Events(sse::Decoder::new(cap)),
             Self::Lines => Decoder::Lines(lines::Decoder::new(cap)),
         }
+    }
+
+    /// All pieces of a stream that has come to its end, however long they are.
+    pub fn pieces(self, body: &[u8]) -> impl Iterator<Item = Piece> {
+        let mut decoder = self.decoder(usize::MAX);
+        decoder.feed(body);
+        std::iter::from_fn(move || decoder.next_piece().or_else(|| decoder.finish()))
     }
 
     /// The bytes of a message that stands in the place of `event` and says `data`. It
@@ -199,10 +211,10 @@ mod tests {
 
     #[test]
     fn formats_are_told_by_their_media_type() {
-        assert_eq!(Format::of("text/event-stream"), Some(Format::Events));
-        assert_eq!(Format::of("application/x-ndjson"), Some(Format::Lines));
-        assert_eq!(Format::of("application/jsonl"), Some(Format::Lines));
-        assert_eq!(Format::of("application/json"), None);
+        assert_eq!(Format::of(b"text/Event-Stream"), Some(Format::Events));
+        assert_eq!(Format::of(b"application/x-ndjson"), Some(Format::Lines));
+        assert_eq!(Format::of(b"application/jsonl"), Some(Format::Lines));
+        assert_eq!(Format::of(b"application/json"), None);
     }
 
     proptest! {

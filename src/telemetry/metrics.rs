@@ -20,6 +20,7 @@ pub struct Metrics {
     registry: Registry,
     exchanges: Family<Verdict, Counter>,
     observed: Family<Code, Counter>,
+    events: Family<Code, Counter>,
     challenges: Family<Channel, Counter>,
     returns: Family<Code, Counter>,
     resumes: Family<Outcome, Counter>,
@@ -69,6 +70,7 @@ impl Metrics {
         let metrics = Self {
             exchanges: Family::default(),
             observed: Family::default(),
+            events: Family::default(),
             challenges: Family::default(),
             returns: Family::default(),
             resumes: Family::default(),
@@ -88,6 +90,11 @@ impl Metrics {
             "observed",
             "Verdicts that were only observed",
             metrics.observed.clone(),
+        );
+        registry.register(
+            "events",
+            "Messages of streamed answers by verdict",
+            metrics.events.clone(),
         );
         registry.register("challenges", "Login URLs made", metrics.challenges.clone());
         registry.register(
@@ -143,6 +150,11 @@ impl Metrics {
     /// A verdict that was only observed.
     pub fn observed(&self, channel: &str, reason: Reason) {
         self.observed.get_or_create(&code(channel, reason)).inc();
+    }
+
+    /// A message of a streamed answer, and its verdict.
+    pub fn event(&self, channel: &str, reason: Reason) {
+        self.events.get_or_create(&code(channel, reason)).inc();
     }
 
     /// A login URL was made.

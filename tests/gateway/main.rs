@@ -15,5 +15,6 @@ mod held_answers;
 mod operating;
 mod prechat;
 mod resume;
+mod streams;
 mod threats;
 mod webhooks;

@@ -8,6 +8,7 @@
 //! | [`h2`] | the same over HTTP/2, and an HTTP/2 client |
 //! | [`wire`] | an HTTP/1 client that sends any bytes, over TCP or TLS |
 //! | [`browser`] | a client with a cookie jar, for the plot of a test |
+//! | [`feed`] | a backend whose stream says what it is told, when it is told, and its listener |
 //! | [`gateway`] | the gateway, in this process with a clock moved by hand, or as its own process |
 //! | [`login`] | the login page's side: reads login URLs, signs returns |
 //! | [`metrics`] | what the admin listener counts |
@@ -18,6 +19,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod browser;
+pub mod feed;
 pub mod gateway;
 pub mod h2;
 pub mod login;
@@ -31,6 +33,7 @@ pub mod tls;
 pub mod wire;
 
 pub use browser::Browser;
+pub use feed::{Feed, Listener};
 pub use gateway::{Addresses, Gateway, Process};
 pub use login::{KEY, Site};
 pub use message::{Answer, Request};

@@ -229,7 +229,7 @@ fn a_stream_that_cannot_be_judged_is_not_waited_for() {
         for stream in endless.incoming() {
             let mut stream = stream.unwrap();
             let _ = stream.read(&mut [0; 4096]);
-            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n";
             let event = format!("data: {CANARY}\n\n");
             write!(stream, "{head}{:x}\r\n{event}\r\n", event.len()).unwrap();
             open.push(stream);

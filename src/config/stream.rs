@@ -1,0 +1,27 @@
+//! `[channel.NAME.stream]`.
+
+use super::reader::Node;
+use crate::channel::{OnExpiry, Streaming};
+
+/// What an open stream may become when the login ends.
+pub(super) const ON_EXPIRY: &[(&str, OnExpiry)] = &[
+    ("anonymous", OnExpiry::Anonymous),
+    ("close", OnExpiry::Close),
+];
+
+pub(super) fn streaming(node: Option<Node<'_>>) -> Streaming {
+    let usual = Streaming::default();
+    let Some(table) = node.and_then(Node::table) else {
+        return usual;
+    };
+    let on_expiry = table.get("on_expiry");
+    let max_event = table.get("max_event");
+    let idle_timeout = table.get("idle_timeout").and_then(Node::duration);
+    Streaming {
+        on_expiry: on_expiry
+            .and_then(|node| node.choice(ON_EXPIRY))
+            .unwrap_or(usual.on_expiry),
+        max_event: max_event.and_then(|node| node.size_up_to(64 << 20)),
+        idle_timeout: idle_timeout.unwrap_or(usual.idle_timeout),
+    }
+}

@@ -1,0 +1,114 @@
+//! A streamed answer: every message of it is an answer of its own, with the head
+//! of the stream.
+
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use super::ForAnswer;
+use super::answer::{Asker, format, one};
+use crate::channel::Channel;
+use crate::message::stream::{Event, Piece};
+use crate::message::{AnswerView, Body};
+use crate::reason::Reason;
+
+/// The head of a stream, as each of its messages has it.
+#[derive(Clone, Debug)]
+pub struct StreamHead {
+    status: StatusCode,
+    json: HeaderMap,
+    text: HeaderMap,
+}
+
+impl StreamHead {
+    /// From the head of the answer.
+    pub fn new(status: StatusCode, headers: &HeaderMap) -> Self {
+        let with = |kind| {
+            let mut headers = headers.clone();
+            headers.remove(CONTENT_LENGTH);
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+            headers
+        };
+        Self {
+            status,
+            json: with("application/json"),
+            text: with("text/plain"),
+        }
+    }
+
+    /// A message as [`super::answer`] judges it. `body` is its data, `None` where it
+    /// is over the cap.
+    pub fn view<'a>(&'a self, event: &Event, body: Option<&'a Body>) -> AnswerView<'a> {
+        let json = event.perhaps_json || body.is_none();
+        AnswerView {
+            status: self.status,
+            headers: if json { &self.json } else { &self.text },
+            body,
+        }
+    }
+
+    fn judge(&self, channel: &Channel, event: &Event, asker: Asker) -> ForAnswer {
+        let body = Body::new(event.data.clone());
+        one(channel, &self.view(event, Some(&body)), asker)
+    }
+}
+
+/// Decides on each message of a stream that has come to its end. Nothing for an answer
+/// that is no stream.
+pub fn messages(channel: &Channel, answer: &AnswerView<'_>, asker: Asker) -> Vec<ForAnswer> {
+    let (Some(body), Some(format)) = (answer.body, format(answer.headers)) else {
+        return Vec::new();
+    };
+    let head = StreamHead::new(answer.status, answer.headers);
+    let judged = format.pieces(body.bytes()).filter_map(|piece| match piece {
+        Piece::Event(event) => Some(head.judge(channel, &event, asker)),
+        Piece::Filler(_) | Piece::Over { .. } => None,
+    });
+    judged.collect()
+}
+
+/// Decides on the stream as a whole: like on the message in it that demands the most,
+/// and not at all when one cannot be judged.
+pub(super) fn whole(channel: &Channel, answer: &AnswerView<'_>, asker: Asker) -> ForAnswer {
+    // What the head demands holds for a stream without messages, too.
+    let head = StreamHead::new(answer.status, answer.headers);
+    let of_head = head.judge(channel, &Event::default(), asker);
+    let messages = messages(channel, answer, asker);
+    messages.into_iter().fold(of_head, ForAnswer::and)
+}
+
+impl ForAnswer {
+    /// The verdict on two messages that go or stay together.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Block(reason), _) | (_, Self::Block(reason)) => Self::Block(reason),
+            (
+                Self::Challenge { flag, level },
+                Self::Challenge {
+                    flag: other,
+                    level: more,
+                },
+            ) => Self::Challenge {
+                flag: if more > level { other } else { flag },
+                level: level.max(more),
+            },
+            (challenge @ Self::Challenge { .. }, _) | (_, challenge @ Self::Challenge { .. }) => {
+                challenge
+            }
+            (
+                Self::Release { reason, mut strip },
+                Self::Release {
+                    reason: other,
+                    strip: more,
+                },
+            ) => {
+                let new: Vec<_> = more.into_iter().filter(|f| !strip.contains(f)).collect();
+                strip.extend(new);
+                let reason = match (reason, other) {
+                    (Reason::Authenticated, _) | (_, Reason::Unflagged) => reason,
+                    _ => other,
+                };
+                Self::Release { reason, strip }
+            }
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! A judged stream: its head goes on at once, and each message is judged at the
+//! moment it passes. So a login that runs out or is revoked counts for the next
+//! message, and nothing that is not flagged waits for anything.
+//!
+//! The hook that gets a chunk cannot wait. What it asks of the store is answered at
+//! once by the store in memory; an answer that had to be waited for would count as
+//! none, and what is flagged would stay withheld.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCEPT, ACCEPT_RANGES, CACHE_CONTROL, TRANSFER_ENCODING};
+use http::{HeaderMap, Version};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType};
+
+use super::State;
+use super::challenge::challenge_message;
+use super::exchange::Exchange;
+use super::respond::Reply;
+use super::verdict;
+use crate::channel::{Channel, OnExpiry, Route};
+use crate::decision::{self, Asker, ForAnswer, StreamHead};
+use crate::interaction::{Level, TokenHash};
+use crate::message::Body;
+use crate::message::stream::{Decoder, Event, Format, Piece};
+use crate::reason::Reason;
+
+/// The error by which a stream ends before the backend ends it.
+pub(super) const ENDED: ErrorType = ErrorType::Custom("the login ended");
+
+/// A stream on its way to the customer.
+pub(super) struct Stream {
+    format: Format,
+    decoder: Decoder,
+    head: StreamHead,
+    /// The level of whom the latest message was for.
+    level: Level,
+    /// The login URL that stands in it.
+    asked: Option<TokenHash>,
+    /// Whether the rest of a message over the cap passes.
+    rest_passes: bool,
+    /// What passes before it is ended.
+    last: Bytes,
+}
+
+impl Stream {
+    /// Takes a stream over; `head` becomes the head of one whose length is not known.
+    pub(super) fn begin(
+        session: &mut Session,
+        head: &mut ResponseHeader,
+        exchange: &mut Exchange,
+        format: Format,
+    ) -> pingora::Result<()> {
+        let Some(route) = exchange.route() else {
+            return Ok(());
+        };
+        let channel = &route.channel;
+        let stream = Self {
+            format,
+            decoder: format.decoder(channel.max_event()),
+            head: StreamHead::new(head.status, &head.headers),
+            level: exchange.asker.level,
+            asked: None,
+            rest_passes: false,
+            last: Bytes::new(),
+        };
+        for flag in channel.flags.iter().filter(|flag| flag.strip) {
+            if let Some((name, _)) = &flag.header {
+                head.remove_header(name);
+            }
+        }
+        verdict::forget_body(head);
+        head.remove_header(&ACCEPT_RANGES);
+        // Whom it is for is decided message by message: no cache knows.
+        let untouched = head
+            .headers
+            .get_all(CACHE_CONTROL)
+            .iter()
+            .any(|value| contains(value.as_bytes(), b"no-transform"));
+        let cached = match untouched {
+            true => "private, no-store, no-transform",
+            false => "private, no-store",
+        };
+        head.insert_header(CACHE_CONTROL, cached)?;
+        head.set_version(Version::HTTP_11);
+        if session.req_header().version == Version::HTTP_10 {
+            head.remove_header(&TRANSFER_ENCODING);
+            session.set_keepalive(None);
+        } else {
+            head.insert_header(TRANSFER_ENCODING, "chunked")?;
+        }
+        exchange.reason = Reason::Unflagged;
+        exchange.stream = Some(Box::new(stream));
+        Ok(())
+    }
+
+    /// Takes a chunk and leaves in its place what passes. An error ends the stream.
+    pub(super) fn chunk(
+        state: &Arc<State>,
+        session: &Session,
+        exchange: &mut Exchange,
+        chunk: &mut Option<Bytes>,
+        end: bool,
+    ) -> pingora::Result<()> {
+        let (Some(mut stream), Some(route)) = (exchange.stream.take(), exchange.route().cloned())
+        else {
+            return Ok(());
+        };
+        if let Some(bytes) = chunk.take() {
+            stream.decoder.feed(&bytes);
+        }
+        let mut passing = Passing {
+            stream: &mut stream,
+            state,
+            session,
+            exchange,
+            route: &route,
+            out: BytesMut::new(),
+        };
+        let passed = passing.all(end);
+        let out = passing.out.freeze();
+        match passed {
+            Ok(()) => *chunk = (!out.is_empty()).then_some(out),
+            Err(Ended) => stream.last = out,
+        }
+        exchange.stream = Some(stream);
+        match passed {
+            Ok(()) => Ok(()),
+            Err(Ended) => {
+                exchange.reason = Reason::LoginEnded;
+                Err(Error::new_in(ENDED))
+            }
+        }
+    }
+
+    /// Writes what passes of a stream that [`Stream::chunk`] ended, and its end.
+    pub(super) async fn close(
+        session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        let last = exchange.stream.take().map(|stream| stream.last);
+        session.write_downstream_proxy_tasks().await?;
+        session.write_response_body(last, true).await
+    }
+}
+
+/// A stream is ended before the next message.
+#[derive(Clone, Copy)]
+struct Ended;
+
+/// What is needed to let a message pass, or not.
+struct Passing<'a> {
+    stream: &'a mut Stream,
+    state: &'a Arc<State>,
+    session: &'a Session,
+    exchange: &'a mut Exchange,
+    route: &'a Route,
+    out: BytesMut,
+}
+
+impl Passing<'_> {
+    fn all(&mut self, end: bool) -> Result<(), Ended> {
+        loop {
+            let decoder = &mut self.stream.decoder;
+            let piece = decoder.next_piece();
+            let Some(piece) = piece.or_else(|| end.then(|| decoder.finish()).flatten()) else {
+                return Ok(());
+            };
+            self.piece(piece)?;
+        }
+    }
+
+    fn piece(&mut self, piece: Piece) -> Result<(), Ended> {
+        if let Piece::Over { first: false, raw } = piece {
+            if self.stream.rest_passes {
+                self.out.extend_from_slice(&raw);
+            }
+            return Ok(());
+        }
+        let asker = self.asker()?;
+        match piece {
+            Piece::Event(event) => {
+                let body = Body::new(event.data.clone());
+                self.judge(&event, Some(&body), asker);
+            }
+            Piece::Over { raw, .. } => {
+                let begun = Event {
+                    raw,
+                    ..Event::default()
+                };
+                self.stream.rest_passes = self.judge(&begun, None, asker);
+            }
+            Piece::Filler(raw) => self.out.extend_from_slice(&raw),
+        }
+        Ok(())
+    }
+
+    /// Who the next message is for.
+    fn asker(&mut self) -> Result<Asker, Ended> {
+        let asker = at_once(verdict::asker(self.state, self.exchange)).unwrap_or(Asker::ANONYMOUS);
+        let fallen = asker.level < self.stream.level;
+        self.stream.level = asker.level;
+        match self.channel().streaming.on_expiry {
+            OnExpiry::Close if fallen => Err(Ended),
+            OnExpiry::Close | OnExpiry::Anonymous => Ok(asker),
+        }
+    }
+
+    /// Lets a message pass, or what stands in its place; whether it passed.
+    fn judge(&mut self, event: &Event, body: Option<&Body>, asker: Asker) -> bool {
+        let route = self.route;
+        let head = self.stream.head.clone();
+        let view = head.view(event, body);
+        match decision::answer(&route.channel, &view, asker) {
+            ForAnswer::Release { reason, strip } => {
+                self.note(reason);
+                let bytes = released(&route.channel, self.stream.format, event, &strip);
+                self.out.extend_from_slice(&bytes);
+                return true;
+            }
+            ForAnswer::Block(reason) => self.refuse(event, reason),
+            ForAnswer::Challenge { level, .. } if self.is_asked(level) => {
+                self.note(Reason::Flagged);
+            }
+            ForAnswer::Challenge { level, .. } => {
+                let asked =
+                    challenge_message(self.state, self.session, self.exchange, &view, level);
+                match at_once(asked).unwrap_or(Err(Reason::Internal)) {
+                    Ok(reply) => {
+                        self.note(Reason::Flagged);
+                        self.stream.asked = self.outstanding().map(|(token, _)| token);
+                        let bytes = self.stream.format.replace(event, &reply.body);
+                        self.out.extend_from_slice(&bytes);
+                    }
+                    Err(reason) => self.refuse(event, reason),
+                }
+            }
+        }
+        false
+    }
+
+    /// Whether the stream carries a login URL that is good for this level: it asks
+    /// once, not with every message that follows.
+    fn is_asked(&self, level: Level) -> bool {
+        let (asked, outstanding) = (self.stream.asked, self.outstanding());
+        outstanding.is_some_and(|(token, wants)| Some(token) == asked && wants >= level)
+    }
+
+    /// The login URL that the interaction has outstanding, and the level it asks for.
+    fn outstanding(&self) -> Option<(TokenHash, Level)> {
+        let key = self.exchange.key.as_ref()?;
+        let now = self.state.clock.now();
+        let look = self
+            .state
+            .store
+            .read(key, &self.channel().clocks, now, |interaction| {
+                let challenge = interaction?.outstanding().filter(|c| !c.expired(now))?;
+                Some((challenge.token, challenge.level))
+            });
+        at_once(look)?.ok()?
+    }
+
+    /// Puts an error in a message's place.
+    fn refuse(&mut self, event: &Event, reason: Reason) {
+        self.note(reason);
+        let reply = Reply::refusal(reason, self.exchange.id());
+        let bytes = self.stream.format.replace(event, &reply.body);
+        self.out.extend_from_slice(&bytes);
+    }
+
+    /// Counts a verdict; the exchange's own is the latest one that says something.
+    fn note(&mut self, reason: Reason) {
+        self.state.metrics.event(&self.channel().name, reason);
+        if reason != Reason::Unflagged {
+            self.exchange.reason = reason;
+        }
+    }
+
+    fn channel(&self) -> &Channel {
+        &self.route.channel
+    }
+}
+
+/// Whether a client says that it waits for a stream: browsers and most libraries do.
+pub(super) fn is_awaited(headers: &HeaderMap) -> bool {
+    let named = |value: &[u8]| {
+        value.split(|byte| *byte == b',').any(|range| {
+            let kind = range.split(|byte| *byte == b';').next().unwrap_or_default();
+            Format::of(kind.trim_ascii()).is_some()
+        })
+    };
+    let mut values = headers.get_all(ACCEPT).iter();
+    values.any(|value| named(value.as_bytes()))
+}
+
+/// A message as it goes to the customer: as it came, unless a flag has to be taken off.
+fn released(channel: &Channel, format: Format, event: &Event, strip: &[usize]) -> Bytes {
+    if strip.is_empty() {
+        return event.raw.clone();
+    }
+    let (_, data) = verdict::stripped(channel, HeaderMap::new(), event.data.clone(), strip);
+    match data == event.data {
+        true => event.raw.clone(),
+        false => format.replace(event, &data),
+    }
+}
+
+/// The value of what need not be waited for.
+fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+fn contains(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len())
+        .any(|part| part.eq_ignore_ascii_case(word))
+}
