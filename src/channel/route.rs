@@ -3,7 +3,7 @@
 mod tree;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,6 +94,8 @@ pub struct Routes {
     exact: Table,
     /// The same routes as a careless backend might read them.
     folded: Table,
+    /// The channels that have a route of kind `webhook`.
+    webhooks: HashSet<Arc<str>>,
 }
 
 /// Patterns by host.
@@ -136,6 +138,11 @@ pub struct Match<'r> {
 }
 
 impl Routes {
+    /// Whether a channel's answers come by webhooks.
+    pub fn has_webhooks(&self, channel: &Channel) -> bool {
+        self.webhooks.contains(&channel.name)
+    }
+
     /// Builds the table. Specificity: an exact host before `*.` (the longer one
     /// first) before any; then the path, from left to right: text before a
     /// parameter before a catch-all; then a listed method before any. The errors
@@ -144,6 +151,9 @@ impl Routes {
         let mut table = Self::default();
         let mut errors = Vec::new();
         for (index, route) in routes.into_iter().enumerate() {
+            if route.kind == Kind::Webhook {
+                table.webhooks.insert(route.channel.name.clone());
+            }
             let error = |message| RouteError::Pattern {
                 route: index,
                 message,

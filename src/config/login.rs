@@ -108,8 +108,7 @@ pub(super) fn login(table: &Table<'_>) -> Option<Login> {
     let resume = resume(table);
     let owned = table.has("owner");
     let continues = match &resume {
-        Some(Resume::Replay { .. }) => true,
-        Some(Resume::Release(_)) => owned,
+        Some(Resume::Replay { .. } | Resume::Release(_)) => owned,
         _ => false,
     };
     let challenge = challenge.and_then(|node| self::challenge(node, continues));

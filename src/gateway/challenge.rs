@@ -83,6 +83,9 @@ async fn ask(
         }
         None => (None, None),
     };
+    // The request that this answers came on another way.
+    let latest = matches!(login.resume, Resume::Replay { .. }) && exchange.to_client();
+    let latest = latest.then(|| LoginToken::generate().hash());
     let release = login.release().filter(|_| route.kind == Kind::Webhook);
     let message = release.and_then(|release| {
         let message = message(session, exchange, channel, answer, level)?;
@@ -92,7 +95,12 @@ async fn ask(
         .store
         .update(key, &channel.clocks, now, |slot| {
             let interaction = slot.get_or_insert_with(|| interaction::Interaction::new(now));
-            interaction.challenge(outstanding.clone(), held.clone(), exchange.evidence)?;
+            let latest = latest.and_then(|token| {
+                let request = interaction.latest()?.clone();
+                Some((token, Held::Request(Box::new(request))))
+            });
+            let held = latest.or_else(|| held.clone());
+            interaction.challenge(outstanding.clone(), held, exchange.evidence)?;
             let lost = message.as_ref().and_then(|(message, bounds)| {
                 let kept = interaction.withhold(message.clone(), bounds, exchange.evidence);
                 kept.err()
@@ -164,7 +172,10 @@ fn hold(
         return None;
     }
     match &login.resume {
-        Resume::Replay { max_body } => request(session, exchange, *max_body),
+        Resume::Replay { max_body } => {
+            let request = request(session, exchange, *max_body)?;
+            Some(Held::Request(Box::new(request)))
+        }
         // Without an owner, whoever names the interaction could fetch it.
         Resume::Release(release) if channel.owner.is_some() => {
             let held = Held::Withheld(level, Box::new(withheld(channel, answer, level)?));
@@ -174,7 +185,12 @@ fn hold(
     }
 }
 
-fn request(session: &Session, exchange: &Exchange, max_body: usize) -> Option<Held> {
+/// The customer's request as it came.
+pub(super) fn request(
+    session: &Session,
+    exchange: &Exchange,
+    max_body: usize,
+) -> Option<HeldRequest> {
     let asked = exchange.asked.as_ref()?;
     let body = exchange
         .body
@@ -184,12 +200,12 @@ fn request(session: &Session, exchange: &Exchange, max_body: usize) -> Option<He
     if body.len() > max_body {
         return None;
     }
-    Some(Held::Request(Box::new(HeldRequest {
+    Some(HeldRequest {
         method: asked.method.clone(),
         target: asked.target.whole().into(),
         headers: headers(session),
         body,
-    })))
+    })
 }
 
 /// The headers that came, the host among them.

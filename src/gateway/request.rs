@@ -16,8 +16,8 @@ use super::endpoints;
 use super::exchange::{Asked, Exchange};
 use super::inject;
 use super::respond::{self, Reply};
-use super::{signed, webhook};
-use crate::channel::{Channel, Enforcement, Kind, Owner, Resume, Route, Unreadable};
+use super::{challenge, release, signed, webhook};
+use crate::channel::{Channel, Enforcement, Kind, Login, Owner, Resume, Route, Unreadable};
 use crate::decision::{self, ForRequest, Forward};
 use crate::identity::{self, Caches, Proof};
 use crate::interaction::store::Key;
@@ -296,7 +296,11 @@ async fn decide(
     {
         log_in(state, channel, key, exchange.evidence, identity, now).await?;
         exchange.login_time = Some(now);
+        if let Some(release) = channel.login.as_ref().and_then(Login::release) {
+            release::after_login(state, &exchange.config, channel, key, *release, now);
+        }
     }
+    remember(state, session, exchange, route, now).await;
     if forward.announce
         && let (Some(key), Some(identity)) = (&exchange.key, &forward.identity)
     {
@@ -453,6 +457,36 @@ pub(super) async fn touch(
         tracing::warn!(channel = %channel.name, reason = reason.code(), "the interaction could not be noted");
         Default::default()
     })
+}
+
+/// Keeps a customer's message where the answer to it comes by a webhook, which does
+/// not say what it answers.
+async fn remember(state: &State, session: &Session, exchange: &Exchange, route: &Route, now: Time) {
+    let channel = &route.channel;
+    let Some(Resume::Replay { max_body }) = channel.login.as_ref().map(|login| &login.resume)
+    else {
+        return;
+    };
+    let Some(key) = exchange
+        .key
+        .as_ref()
+        .filter(|_| route.kind == Kind::Message && exchange.config.routes.has_webhooks(channel))
+    else {
+        return;
+    };
+    let Some(message) = challenge::request(session, exchange, *max_body) else {
+        return;
+    };
+    let kept = state
+        .store
+        .update(key, &channel.clocks, now, |slot| match slot {
+            Some(interaction) => interaction.remember(message.clone(), exchange.evidence),
+            None => Ok(()),
+        })
+        .await;
+    if let Err(reason) = kept {
+        tracing::warn!(channel = %channel.name, reason = reason.code(), "the message could not be kept");
+    }
 }
 
 /// Binds a proven identity to its interaction.

@@ -48,6 +48,13 @@ pub struct HeldRequest {
     pub body: Bytes,
 }
 
+impl HeldRequest {
+    /// Approximate heap size in bytes.
+    pub(super) fn weight(&self) -> usize {
+        size_of::<Self>() + self.target.len() + headers_weight(&self.headers) + self.body.len()
+    }
+}
+
 impl fmt::Debug for HeldRequest {
     /// What a customer writes does not belong into logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use subtle::ConstantTimeEq;
 
-use super::held::{Challenge, Held, Redeemed, TokenHash};
+use super::held::{Challenge, Held, HeldRequest, Redeemed, TokenHash};
 use super::identity::{Identity, Level};
 use super::outbox::{Bounds, Leg, Outbox, Withheld};
 use crate::reason::Reason;
@@ -107,6 +107,8 @@ struct Rare {
     held: Option<(TokenHash, Held)>,
     /// Messages that wait for a login.
     outbox: Outbox,
+    /// The owner's latest message, where the answer to it comes on another way.
+    latest: Option<Box<HeldRequest>>,
     /// The subject of a login that was taken away.
     former: Option<Box<str>>,
     /// A token that was consumed, and how, until the store notes it.
@@ -261,6 +263,19 @@ impl Interaction {
         kept
     }
 
+    /// Keeps the owner's latest message, in place of the one before.
+    /// [`Reason::NotOwner`] for anybody else.
+    pub fn remember(&mut self, request: HeldRequest, evidence: Evidence) -> Result<(), Reason> {
+        self.admit(evidence)?;
+        self.rare.get_or_insert_default().latest = Some(Box::new(request));
+        Ok(())
+    }
+
+    /// The owner's latest message.
+    pub fn latest(&self) -> Option<&HeldRequest> {
+        self.rare.as_ref()?.latest.as_deref()
+    }
+
     /// Whether a message with this id is withheld on this leg.
     pub fn withholds(&self, leg: &Leg, id: &str) -> bool {
         self.rare
@@ -376,7 +391,8 @@ impl Interaction {
         let rare = self.rare.as_ref().map_or(0, |rare| {
             let held = rare.held.as_ref().map_or(0, |(_, held)| held.weight());
             let former = rare.former.as_ref().map_or(0, |name| name.len());
-            size_of::<Rare>() + held + former + rare.outbox.weight()
+            let latest = rare.latest.as_ref().map_or(0, |latest| latest.weight());
+            size_of::<Rare>() + held + former + latest + rare.outbox.weight()
         });
         size_of::<Self>() + login + rare
     }
@@ -414,6 +430,7 @@ impl Interaction {
             rare.challenge.is_none()
                 && rare.held.is_none()
                 && rare.outbox.is_empty()
+                && rare.latest.is_none()
                 && rare.former.is_none()
                 && rare.consumed.is_none()
         });

@@ -132,6 +132,17 @@ impl<'t> Node<'t> {
         items.into_iter().filter_map(Node::table).collect()
     }
 
+    /// Whether one of the tables of `[[name]]` says `key = "text"`. Reports nothing.
+    pub(in crate::config) fn any_says(self, key: &str, text: &str) -> bool {
+        let says = |item: &toml::Spanned<DeValue<'_>>| {
+            let value = item.get_ref().as_table().and_then(|table| table.get(key));
+            value.is_some_and(|value| value.get_ref().as_str() == Some(text))
+        };
+        self.value
+            .as_array()
+            .is_some_and(|items| items.iter().any(says))
+    }
+
     /// The items of a list, or the one value in place of it.
     pub(in crate::config) fn one_or_more(self) -> Vec<Node<'t>> {
         let items = self.items().unwrap_or_else(|| vec![self]);

@@ -244,6 +244,30 @@ fn prints_no_content() {
     assert!(!format!("{i:?}").contains("canary"));
 }
 
+#[test]
+fn the_latest_message_is_the_owners() {
+    let request = |body: &'static str| HeldRequest {
+        method: Method::POST,
+        target: "/messages".into(),
+        headers: HeaderMap::new(),
+        body: Bytes::from_static(body.as_bytes()),
+    };
+    let mut i = withholding(&[]);
+    let blank = i.weight();
+    i.remember(request("one"), ALICE).unwrap();
+    i.remember(request("two"), ALICE).unwrap();
+    for stranger in [MALLORY, Evidence::Missing] {
+        let refused = i.remember(request("canary"), stranger);
+        assert_eq!(refused, Err(Reason::NotOwner));
+    }
+    assert_eq!(&i.latest().unwrap().body[..], b"two");
+    assert!(i.weight() > blank && !format!("{i:?}").contains("two"));
+    assert!(i.take_consumed().is_none() && i.latest().is_some());
+    i.log_out();
+    assert!(i.latest().is_none());
+    assert_eq!(i.weight(), blank);
+}
+
 fn withheld_answer(level: u8) -> Interaction {
     let mut i = Interaction::new(at(0));
     let challenge = Challenge {

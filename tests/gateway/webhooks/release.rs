@@ -14,10 +14,9 @@ const QUICK: &str = "[channel.web.release]\nattempts = 3\npause = \"1ms\"\n";
 
 /// Messages that wait for a login, and the latest login URL.
 fn withheld(chat: &Chat, words: &[&str]) -> String {
-    let urls = words
-        .iter()
-        .map(|word| chat.challenged(&protected("c", word)));
-    urls.last().unwrap()
+    words.iter().fold(String::new(), |_, word| {
+        chat.challenged(&protected("c", word))
+    })
 }
 
 #[test]
@@ -144,4 +143,80 @@ fn another_subject_releases_nothing() {
     assert_eq!(refused.code(), "subject-changed");
     chat.send(&json!({"customer_id": "c", "text": ["last"]}));
     assert_eq!(texts(&chat.client), ["last"]);
+}
+
+#[test]
+fn the_customers_message_is_replayed() {
+    let tables = r#"
+[channel.web.signature.api]
+kind = "hmac"
+header = "X-Signature"
+secret = "0123456789abcdef0123456789abcdef"
+"#;
+    let api = Origin::start(|_| Reply::new(202, ""));
+    let client = Origin::start(|_| Reply::new(200, ""));
+    let text = channel(&api, &client, "resume = \"replay\"", tables, "");
+    let text = text.replace(
+        "path = \"/messages\"",
+        "path = \"/messages\"\nsign = \"api\"",
+    );
+    let gateway = crate::support::Gateway::start(&text);
+    let chat = Chat {
+        gateway,
+        api,
+        client,
+    };
+    let say = |text: &str| {
+        let message = json!({"customer_id": "c", "text": [text], "customer": "mallory"});
+        assert_eq!(
+            chat.post(Request::post("/messages?v=1", &message)).status,
+            202
+        );
+    };
+    say("one");
+    say("two");
+    chat.api.clear();
+    let url = chat.challenged(&protected("c", "one"));
+    chat.log_in(&url);
+    eventually("it is replayed", || (chat.api.count() >= 1).then_some(()));
+    let seen = chat.api.last();
+    assert_eq!(seen.target, "/messages?v=1");
+    assert_eq!(seen.json()["text"][0], "two", "the latest one");
+    assert_eq!(seen.json()["customer"], "alice");
+    assert_eq!(seen.header("x-customer-id"), Some("alice"));
+    assert!(seen.header("x-signature").is_some(), "signed again");
+    assert_eq!(chat.client.count(), 1, "what was withheld stays so");
+}
+
+#[test]
+fn a_proof_releases_as_a_login_does() {
+    let tables = r#"
+[[channel.web.identity]]
+name = "site"
+kind = "hmac"
+identifier = { json = "$.customer_id" }
+hash = { header = "X-Hash" }
+secret = "0123456789abcdef0123456789abcdef"
+level = "verified"
+[[channel.web.route]]
+kind = "message"
+path = "/proven"
+interaction = { json = "$.customer_id" }
+enforcement = "optional"
+"#;
+    let chat = Chat::start(RELEASE, tables, "");
+    chat.challenged(&protected("c", "one"));
+    chat.client.clear();
+    let hash = "3ff4fd1ab5e2f1f5b4f4e3ad07a1a1ae1f5a2e1b";
+    let forged = Request::post("/proven", &json!({"customer_id": "c"})).header("X-Hash", hash);
+    assert_eq!(chat.post(forged).status, 401);
+    let secret = chatgate::secret::Secret::new("0123456789abcdef0123456789abcdef");
+    let signature = super::signatures::raw(secret, b"c");
+    let proven =
+        Request::post("/proven", &json!({"customer_id": "c"})).header("X-Hash", &signature);
+    assert_eq!(chat.post(proven).status, 202);
+    eventually("it is released", || {
+        (chat.client.count() >= 1).then_some(())
+    });
+    assert_eq!(texts(&chat.client), ["one"]);
 }

@@ -99,6 +99,21 @@ fn hub(secret: &str) -> Signature {
     )
 }
 
+/// The hexadecimal HMAC-SHA256 of a message.
+pub fn raw(secret: Secret, message: &[u8]) -> String {
+    let signature = named(Scheme::Hmac(HashScheme {
+        header: HeaderName::from_static("x-raw"),
+        prefix: "".into(),
+        encoding: Encoding::Hex,
+        digest: Digest::Sha256,
+        secrets: vec![secret],
+    }));
+    let mut headers = HeaderMap::new();
+    let now = Time::from_secs(0);
+    signature.sign(&mut headers, message, "", now).unwrap();
+    headers["x-raw"].to_str().unwrap().to_owned()
+}
+
 fn standard() -> Signature {
     named(Scheme::StandardWebhooks {
         keys: SecurityKeys::parse([KEY]).unwrap(),
