@@ -30,13 +30,7 @@ pub struct Args {
     /// The login URL, the callback URL out of it, or the bare token
     pub login: String,
     /// Take key, parameter names and our own address from this configuration
-    #[arg(
-        long,
-        short,
-        value_name = "FILE",
-        required_unless_present = "key",
-        conflicts_with = "key"
-    )]
+    #[arg(long, short, value_name = "FILE", conflicts_with = "key")]
     pub config: Option<PathBuf>,
     /// The security key, or a file that holds it
     #[arg(long, short, value_name = "KEY|FILE")]

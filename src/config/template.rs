@@ -6,6 +6,7 @@ use super::names;
 use super::reader::{Node, Table, Wrong, clean};
 use super::url::Url;
 use crate::channel::template::{BodyTemplate, Escape, JsonTemplate, Template, TemplateError};
+use crate::message::target::check_path;
 
 /// A body template and its content type.
 pub(super) struct Body {
@@ -41,6 +42,21 @@ impl Node<'_> {
         if fixed.len() < text.len() && !after_host {
             self.error("a variable must not stand in the host or port");
             return None;
+        }
+        if let Ok(url) = Url::parse(fixed) {
+            // A variable may go on with the last segment.
+            let whole = match fixed.len() < text.len() && url.query.is_none() {
+                true => url.path.rsplit_once('/').map_or("", |(before, _)| before),
+                false => &url.path,
+            };
+            if !whole.is_empty() && check_path(whole).is_err() {
+                let message = "this path could be read in two ways, and would not be called";
+                self.error(Wrong::new(
+                    message,
+                    "write it without `//`, `.`, `..` and needless escapes",
+                ));
+                return None;
+            }
         }
         if Url::parse(fixed).is_ok_and(|url| url.exposed()) {
             let message = "what this call says of the customer can be read on the way";

@@ -344,7 +344,8 @@ impl Keeper {
             Ok(loaded) => loaded,
             Err(mistakes) => {
                 for mistake in &mistakes {
-                    tracing::error!(place = %mistake.whereabouts(), "{}", mistake.message);
+                    let help = mistake.help.as_deref();
+                    tracing::error!(place = %mistake.whereabouts(), help, "{}", mistake.message);
                 }
                 self.state.metrics.reloaded(false);
                 return tracing::error!(
@@ -354,7 +355,8 @@ impl Keeper {
             }
         };
         for warning in &warnings {
-            tracing::warn!(place = %warning.whereabouts(), "{}", warning.message);
+            let help = warning.help.as_deref();
+            tracing::warn!(place = %warning.whereabouts(), help, "{}", warning.message);
         }
         if config.levels != self.state.config.load().levels {
             self.state.metrics.reloaded(false);

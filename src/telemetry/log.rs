@@ -104,9 +104,11 @@ pub fn exchanged<'a>(metrics: &Metrics, exchange: &Exchanged<'a>) {
             )
         };
     }
-    match quiet {
-        true => line!(debug),
-        false => line!(info),
+    match exchange.reason {
+        _ if quiet => line!(debug),
+        // Nobody but the operator can mend these.
+        Reason::UpstreamTimeout | Reason::UpstreamUnavailable | Reason::Internal => line!(warn),
+        _ => line!(info),
     }
 }
 

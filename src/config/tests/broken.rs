@@ -90,6 +90,7 @@ const ERRORS: &[Case] = &[
     ("address = \"[::1]:8080\"", "address = \"[::1]:8080\"\n«http2 = true", "over TLS only", ""),
     ("\"[::1]:8080\"", "\"127.0.0.1:8443\"", "same address", ""),
     ("\"127.0.0.1:9090\"", "«\"[::1]:8080\"", "customers come in", ""),
+    ("url = \"https://files.internal/in\"", "url = «\"https://files.internal//in\"", "read in two ways", "without"),
     ("url = \"http://files.internal\"", "url = \"http://files.internal\"\n«verify = true", "with https only", ""),
     ("upstream = \"files\"\nread", "upstream = «\"file\"\nread", "no such upstream", "`files`"),
     ("[channel.app]\nupstream = \"files\"", "«[channel.app]", "`upstream` is missing", ""),
