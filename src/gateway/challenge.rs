@@ -51,6 +51,7 @@ pub(super) async fn challenge_message(
         Some(Resume::Replay { max_body }) => request(session, exchange, *max_body),
         _ => None,
     };
+    let held = held.map(|request| Held::Request(Box::new(request)));
     ask(state, session, exchange, answer, level, held).await
 }
 
