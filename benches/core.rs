@@ -305,6 +305,7 @@ fn routes() -> Routes {
         login: None,
         side_call: None,
         cors: None,
+        socket: None,
     });
     let upstream = Arc::new(Upstream {
         name: "bot".into(),

@@ -59,6 +59,10 @@ reasons! {
     NoRoute "no-route" 404 "Not found.";
     /// A route of kind `deny` matched.
     Denied "denied" 403 "Not allowed.";
+    /// A WebSocket was asked for by a website that is not among the channel's `origins`.
+    ForeignOrigin "foreign-origin" 403 "Not allowed from this website.";
+    /// A WebSocket was asked for in a way that RFC 6455 does not have.
+    BadHandshake "bad-handshake" 400 "The WebSocket handshake could not be read.";
     /// The route needs an interaction id and the request names none.
     NoInteraction "no-interaction" 400 "The conversation is not named.";
     // ── identity ──────────────────────────────────────────────────────────
@@ -164,6 +168,8 @@ reasons! {
     UpstreamUnavailable "upstream-unavailable" 502 "The messaging service did not answer.";
     /// The upstream took too long.
     UpstreamTimeout "upstream-timeout" 504 "The messaging service did not answer in time.";
+    /// The upstream did not open the WebSocket.
+    UpgradeRefused "upgrade-refused" 502 "The messaging service did not open the conversation.";
     /// The store holds as much as it may.
     StoreFull "store-full" 503 "The service is busy.";
     /// A fault of chatgate's own.

@@ -6,6 +6,7 @@ pub mod inject;
 pub mod owner;
 pub mod route;
 pub mod signature;
+pub mod socket;
 pub mod template;
 pub mod upstream;
 
@@ -20,6 +21,7 @@ pub use inject::Injection;
 pub use owner::Owner;
 pub use route::{Enforcement, Kind, Route, Routes};
 pub use signature::{Signature, Signatures};
+pub use socket::Socket;
 pub use template::ChallengeTemplate;
 pub use upstream::Upstream;
 
@@ -53,6 +55,8 @@ pub struct Channel {
     pub side_call: Option<Call>,
     /// CORS headers on chatgate's own answers.
     pub cors: Option<Cors>,
+    /// WebSockets on `message` routes; `None` lets nothing upgrade there.
+    pub socket: Option<Socket>,
 }
 
 impl Channel {

@@ -13,8 +13,10 @@ use super::reader::{Node, Table, Wrong};
 use super::route::{Routing, Written};
 use super::server::{Levels, Server};
 use super::signature::signatures;
+use super::socket::socket;
 use super::stream::streaming;
 use super::upstream::Upstreams;
+use crate::channel::socket::Lapse;
 use crate::channel::template::CALL_NAMES;
 use crate::channel::{Channel, Enforcement, Kind, Login, Owner, Resume, Upstream};
 
@@ -62,6 +64,7 @@ fn channel<'t>(
     let inject = table.get("inject");
     let side_call = table.get("side_call");
     let inspect = table.get("inspect");
+    let websocket = table.get("websocket");
     let call_names: Vec<&str> = CALL_NAMES
         .iter()
         .copied()
@@ -80,6 +83,7 @@ fn channel<'t>(
         login: login(table),
         side_call: side_call.and_then(|node| call(node, &call_names)),
         cors: table.get("cors").and_then(cors),
+        socket: websocket.and_then(|node| socket(node, public)),
     });
     let signed = signatures(table.get("signature"));
     let routing = Routing {
@@ -112,6 +116,10 @@ fn channel<'t>(
         flag.error_key(
             "answers are judged on `message`, `webhook` and `pre-chat` routes, and this channel has none",
         );
+    }
+    if let Some(websocket) = websocket {
+        let carries = |written: &Written<'_>| written.route.kind == Kind::Message;
+        sockets(websocket, &channel, lacks(&carries));
     }
     if let Some(inspect) = inspect.filter(|_| flag_node.is_none()) {
         inspect.warn("nothing is inspected: this channel has no flag");
@@ -178,6 +186,29 @@ fn channel<'t>(
     }
     routes.extend(written);
     channel
+}
+
+/// What can be said of a channel's WebSockets once the channel is known.
+fn sockets(node: Node<'_>, channel: &Channel, lost: bool) {
+    if lost {
+        node.error_key("sockets open on `message` routes, and this channel has none");
+    }
+    let Some(socket) = &channel.socket else {
+        return;
+    };
+    let inject = &channel.inject;
+    if socket.lapse == Lapse::Anonymous
+        && !(inject.headers.is_empty() && inject.assertion.is_none())
+    {
+        let message = "the backend gets headers with the handshake only, and would take the \
+                       customer for logged in as long as the socket is open";
+        node.warn(Wrong::new(message, "write on_expiry = \"close\""));
+    }
+    let any = socket.origins.iter().any(|origin| origin == "*");
+    if any && matches!(channel.owner, Some(Owner::Cookie { .. })) {
+        let message = "any website could speak for the customer, whose cookie comes along";
+        node.warn(Wrong::new(message, "name the origins"));
+    }
 }
 
 /// Replays go through chatgate's own client, which does not see how an upstream's

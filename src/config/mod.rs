@@ -20,6 +20,7 @@ mod secret;
 pub mod selector;
 mod server;
 mod signature;
+mod socket;
 mod source;
 mod stream;
 mod template;

@@ -1,4 +1,4 @@
-//! `[channel.NAME.owner]` and `[channel.NAME.cors]`.
+//! `[channel.NAME.owner]` and `[channel.NAME.cors]`, and origins wherever they are named.
 
 use http::HeaderValue;
 
@@ -42,9 +42,27 @@ pub(super) fn cors(node: Node<'_>) -> Option<Cors> {
         node.list(|node| node.parse(|text| names::header(text).map(|name| name.as_str().into())))
     });
     let allowed = credentials.and_then(Node::boolean).unwrap_or(false);
-    let nodes = origins?.list(Some)?;
+    let origins = origins?;
+    let list = self::origins(origins)?;
+    let any = list.iter().any(|origin| origin == "*");
+    if let Some(credentials) = credentials.filter(|_| allowed && any) {
+        credentials.clash(
+            origins,
+            "any website could act for the customer: name the origins",
+        );
+    }
+    Some(Cors {
+        origins: list,
+        credentials: allowed,
+        headers: headers.unwrap_or_default(),
+    })
+}
+
+/// Origins, or `*` alone.
+pub(super) fn origins(node: Node<'_>) -> Option<Vec<HeaderValue>> {
+    let nodes = node.list(Some)?;
     if nodes.is_empty() {
-        origins?.error("no origin is allowed: leave [cors] out, or name one");
+        node.error("no origin is allowed: leave the table out, or name one");
     }
     let any = nodes
         .iter()
@@ -55,12 +73,6 @@ pub(super) fn cors(node: Node<'_>) -> Option<Cors> {
         if nodes.len() > 1 {
             any.error("`*` stands alone");
         }
-        if let Some(credentials) = credentials.filter(|_| allowed) {
-            credentials.clash(
-                origins?,
-                "any website could act for the customer: name the origins",
-            );
-        }
     }
     let origins = nodes
         .into_iter()
@@ -68,9 +80,5 @@ pub(super) fn cors(node: Node<'_>) -> Option<Cors> {
             Some("*") => Some(HeaderValue::from_static("*")),
             _ => node.parse(origin),
         });
-    Some(Cors {
-        origins: origins.collect(),
-        credentials: allowed,
-        headers: headers.unwrap_or_default(),
-    })
+    Some(origins.collect())
 }

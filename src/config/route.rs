@@ -89,7 +89,10 @@ impl Routing<'_> {
         }
         if let (Some(node), Some(Some(selector)), Some(path)) = (interaction, &selector, &path) {
             captured(node, selector, path);
-            readable(node, selector, &methods);
+            // On a socket the messages say it.
+            if self.channel.socket.is_none() || kind != Some(Kind::Message) {
+                readable(node, selector, &methods);
+            }
         }
         let enforcement = self.enforcement(kind, kind_node, enforcement);
         let upstream = match upstream {

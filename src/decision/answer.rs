@@ -356,6 +356,7 @@ mod tests {
             login: None,
             side_call: None,
             cors: None,
+            socket: None,
         }
     }
 

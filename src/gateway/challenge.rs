@@ -168,8 +168,9 @@ fn hold(
     answer: &AnswerView<'_>,
     level: Level,
 ) -> Option<Held> {
-    if exchange.to_client() {
-        // The customer asked elsewhere; there is no answer that could wait.
+    if exchange.socket || exchange.to_client() {
+        // The customer asked elsewhere, or what waits is a message, which the socket
+        // sees to itself.
         return None;
     }
     match &login.resume {
@@ -256,7 +257,7 @@ fn message(
 }
 
 /// The answer as a customer of this level gets it.
-fn withheld(channel: &Channel, answer: &AnswerView<'_>, level: Level) -> Option<Answer> {
+pub(super) fn withheld(channel: &Channel, answer: &AnswerView<'_>, level: Level) -> Option<Answer> {
     let body = answer.body?.bytes().clone();
     let asker = Asker {
         level,

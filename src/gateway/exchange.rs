@@ -65,6 +65,8 @@ pub(super) struct Exchange {
     pub withheld: Option<Reason>,
     /// Whether an answer of unknown state is on the wire: nothing may follow it.
     pub broken: bool,
+    /// Whether it became an open socket.
+    pub socket: bool,
     /// The verdict that counts, for log and metrics.
     pub reason: Reason,
     /// The status that the customer got from chatgate itself.
@@ -111,6 +113,7 @@ impl Exchange {
             stream: None,
             withheld: None,
             broken: false,
+            socket: false,
             reason: Reason::Passed,
             own_status: None,
         }
@@ -156,7 +159,12 @@ impl Exchange {
         let (channel, route, kind) = match (asked, endpoint) {
             (Some(asked), _) => {
                 let route = &*asked.route;
-                (&*route.channel.name, &*route.name, route.kind.name())
+                let kind = if self.socket {
+                    "socket"
+                } else {
+                    route.kind.name()
+                };
+                (&*route.channel.name, &*route.name, kind)
             }
             (None, Some((endpoint, channel))) => (&**channel, *endpoint, "endpoint"),
             (None, None) => ("", "", "none"),

@@ -273,7 +273,12 @@ pub(super) fn edit_body(
 /// encoding: some backends recognise UTF-16 and UTF-32 and would read members
 /// there that the editor does not see. The editor refuses what is not UTF-8.
 fn looks_like_object(body: &[u8]) -> bool {
-    body.iter().find(|byte| !leads(byte)) == Some(&b'{')
+    opening(body) == Some(b'{')
+}
+
+/// The first character of a text that is not blank, in whatever encoding.
+pub(super) fn opening(body: &[u8]) -> Option<u8> {
+    body.iter().find(|byte| !leads(byte)).copied()
 }
 
 /// A byte that may stand before the first character: a blank, one of a byte order

@@ -16,7 +16,8 @@
 //! | `stream` | the judgement on the messages of a streamed answer |
 //! | `challenge` | the login URL in place of a withheld answer |
 //! | `resume` | after the login: replay, notice |
-//! | `release` | after the login: withheld messages go to the client
+//! | `release` | after the login: withheld messages go to the client |
+//! | `socket` | WebSockets: a relay that judges message by message |
 //! | `respond` | every answer that chatgate makes itself |
 //! | `proxy` | pingora's hooks, each one line of the above |
 //! | `server` | listeners, reload, drain |
@@ -38,6 +39,7 @@ mod respond;
 mod resume;
 mod server;
 mod signed;
+mod socket;
 mod stream;
 mod verdict;
 mod webhook;
@@ -46,6 +48,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 pub use server::{Options, Stop, serve};
 
@@ -73,6 +76,8 @@ pub struct State {
     pub started: Time,
     /// Metrics.
     pub metrics: Metrics,
-    /// Requests under way.
+    /// Requests under way, open sockets among them.
     pub in_flight: AtomicUsize,
+    /// Whether the process was told to end.
+    pub draining: watch::Sender<bool>,
 }

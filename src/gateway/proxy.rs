@@ -18,6 +18,7 @@ use super::inject;
 use super::peer::Peers;
 use super::request::{self, Step};
 use super::respond::Reply;
+use super::socket::{self, Sockets};
 use super::stream::{self, Stream};
 use super::{signed, verdict, webhook};
 use crate::decision::{self, Candidate, ForAnswer};
@@ -31,6 +32,7 @@ const WITHHELD: ErrorType = ErrorType::Custom("withheld");
 pub(super) struct Proxy {
     pub(super) state: Arc<State>,
     pub(super) peers: Peers,
+    pub(super) sockets: Sockets,
 }
 
 #[async_trait]
@@ -48,6 +50,11 @@ impl ProxyHttp for Proxy {
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         match request::arrive(&self.state, session, exchange).await? {
             Step::Forward => Ok(false),
+            Step::Socket => {
+                let (state, sockets, peers) = (&self.state, &self.sockets, &self.peers);
+                socket::serve(state, sockets, peers, session, exchange).await?;
+                Ok(true)
+            }
             Step::Reply(reply) => {
                 exchange.own_status = Some(reply.status.as_u16());
                 reply.send(session).await?;

@@ -16,7 +16,7 @@ use super::endpoints;
 use super::exchange::{Asked, Exchange};
 use super::inject;
 use super::respond::{self, Reply};
-use super::{challenge, release, signed, webhook};
+use super::{challenge, release, signed, socket, webhook};
 use crate::channel::{Channel, Enforcement, Kind, Login, Owner, Resume, Route, Unreadable};
 use crate::decision::{self, ForRequest, Forward};
 use crate::identity::{self, Caches, Proof};
@@ -36,12 +36,14 @@ const SIDE_CALL_ANSWER: usize = 64 << 10;
 const SHORT_BODY: usize = 16 << 10;
 
 /// Longest interaction id in bytes: it is kept for every conversation.
-const MAX_INTERACTION_ID: usize = 512;
+pub(super) const MAX_INTERACTION_ID: usize = 512;
 
 /// How a request goes on.
 pub(super) enum Step {
     /// To the backend.
     Forward,
+    /// To the backend, as a WebSocket.
+    Socket,
     /// Answered by chatgate itself.
     Reply(Reply),
 }
@@ -96,6 +98,11 @@ pub(super) async fn arrive(
         params,
     });
 
+    let opens = socket::asked(session.req_header(), &route);
+    if let Some(Err(reason)) = opens.map(|opens| socket::check(session, opens)) {
+        return Ok(refuse(session, exchange, Some(&route.channel), reason));
+    }
+
     if let Err(reason) = read_body(session, exchange, &route).await? {
         return Ok(refuse(session, exchange, Some(&route.channel), reason));
     }
@@ -132,6 +139,7 @@ pub(super) async fn arrive(
         );
     }
     match decide(state, session, exchange, &route).await {
+        Ok(()) if opens.is_some() => Ok(Step::Socket),
         Ok(()) => Ok(Step::Forward),
         Err(reason) => Ok(refuse(session, exchange, Some(&route.channel), reason)),
     }

@@ -26,6 +26,7 @@ use super::State;
 use super::certificate::Certificate;
 use super::peer::Peers;
 use super::proxy::Proxy;
+use super::socket::Sockets;
 use crate::admin;
 use crate::config::{self, Config, Listener};
 use crate::identity::Caches;
@@ -107,6 +108,7 @@ pub fn serve(options: Options) -> Result<(), String> {
         clock,
         metrics: Metrics::new(),
         in_flight: AtomicUsize::new(0),
+        draining: watch::Sender::new(false),
     });
     let phase = Arc::new(Phase::default());
 
@@ -116,6 +118,7 @@ pub fn serve(options: Options) -> Result<(), String> {
     let proxy = Proxy {
         state: state.clone(),
         peers: Peers::default(),
+        sockets: Sockets::default(),
     };
     let mut public = ProxyServiceBuilder::new(&server.configuration, proxy)
         .name("gateway")
@@ -413,6 +416,7 @@ impl ShutdownSignalWatch for Signal {
             None => self.asked_by_system().await,
         }
         self.phase.draining.store(true, Ordering::SeqCst);
+        self.state.draining.send_replace(true);
         let under_way = self.state.in_flight.load(Ordering::SeqCst);
         tracing::info!(under_way, "draining");
         ShutdownSignal::GracefulTerminate

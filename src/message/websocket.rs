@@ -1,9 +1,8 @@
 //! WebSocket (RFC 6455), sans-IO: bytes in, messages out, and back into bytes.
 //!
-//! A text message comes out whole, however it was cut into frames and reads; only
-//! one that is longer than the cap comes in pieces, as every binary message does.
-//! Control frames come out at once, between the pieces of a message if they came
-//! there. What the protocol forbids is a [`Violation`] with the code to close with.
+//! A message comes out whole, however it was cut into frames and reads; only one
+//! that is longer than the cap comes in pieces. Control frames come out at once,
+//! between the pieces of a message if they came there. What the protocol forbids is a [`Violation`] with the code to close with.
 //!
 //! Extensions are not known here: whoever relays must not let them be negotiated.
 
@@ -29,7 +28,9 @@ pub enum Side {
 pub enum Event {
     /// A whole text message: UTF-8, not longer than the cap.
     Text(Bytes),
-    /// A part of a message that streams.
+    /// A whole binary message, not longer than the cap.
+    Binary(Bytes),
+    /// A part of a message that is longer than the cap.
     Piece(Piece),
     /// A ping, and what has to come back in the pong.
     Ping(Bytes),
@@ -39,8 +40,7 @@ pub enum Event {
     Close(Option<Close>),
 }
 
-/// A part of a message that streams: any binary one, a text one over the cap. Text
-/// may be cut within a character.
+/// A part of a message over the cap. Text may be cut within a character.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
     /// Whether the message is text.
@@ -80,6 +80,7 @@ impl Event {
         let close;
         let (fin, opcode, payload) = match self {
             Self::Text(bytes) => (true, Opcode::Text, &**bytes),
+            Self::Binary(bytes) => (true, Opcode::Binary, &**bytes),
             Self::Piece(piece) => (piece.last, piece.opcode(), &*piece.bytes),
             Self::Ping(bytes) => (true, Opcode::Ping, head::short(bytes)),
             Self::Pong(bytes) => (true, Opcode::Pong, head::short(bytes)),
@@ -164,16 +165,16 @@ pub struct Decoder {
 struct Message {
     text: bool,
     utf8: Utf8,
-    /// What came of a text message so far; never more than the cap.
+    /// What came so far; never more than the cap.
     held: BytesMut,
-    /// It comes in pieces.
+    /// It is longer than the cap, and comes in pieces.
     streams: bool,
     /// A piece came out.
     begun: bool,
 }
 
 impl Decoder {
-    /// Reads what `from` sends. A text message longer than `cap` bytes comes in pieces.
+    /// Reads what `from` sends. A message longer than `cap` bytes comes in pieces.
     pub fn new(from: Side, cap: usize) -> Self {
         Self {
             from,
@@ -269,7 +270,6 @@ impl Decoder {
         let text = frame.opcode == Opcode::Text;
         let message = self.message.get_or_insert_with(|| Message {
             text,
-            streams: !text,
             ..Message::default()
         });
         let room = self.cap.saturating_sub(message.held.len());
@@ -305,7 +305,11 @@ impl Message {
             })));
         }
         if ended {
-            return Ok(Some(Event::Text(bytes.freeze())));
+            let bytes = bytes.freeze();
+            return Ok(Some(match self.text {
+                true => Event::Text(bytes),
+                false => Event::Binary(bytes),
+            }));
         }
         self.held = bytes;
         Ok(None)

@@ -24,6 +24,8 @@ pub struct Metrics {
     challenges: Family<Channel, Counter>,
     returns: Family<Code, Counter>,
     resumes: Family<Outcome, Counter>,
+    messages: Family<Code, Counter>,
+    sockets: Family<Channel, Gauge>,
     failures: Family<Code, Counter>,
     reloads: Family<Reload, Counter>,
     durations: Histogram,
@@ -74,6 +76,8 @@ impl Metrics {
             challenges: Family::default(),
             returns: Family::default(),
             resumes: Family::default(),
+            messages: Family::default(),
+            sockets: Family::default(),
             failures: Family::default(),
             reloads: Family::default(),
             durations: Histogram::new(buckets),
@@ -107,6 +111,12 @@ impl Metrics {
             "What became of conversations after a login",
             metrics.resumes.clone(),
         );
+        registry.register(
+            "socket_messages",
+            "WebSocket messages by channel and verdict",
+            metrics.messages.clone(),
+        );
+        registry.register("sockets", "Open WebSockets", metrics.sockets.clone());
         registry.register(
             "upstream_failures",
             "Requests that the backend did not answer",
@@ -142,7 +152,7 @@ impl Metrics {
             reason: reason.code(),
         };
         self.exchanges.get_or_create(&verdict).inc();
-        if reason != Reason::Passed {
+        if reason != Reason::Passed && kind != "socket" {
             self.durations.observe(took.as_secs_f64());
         }
     }
@@ -181,6 +191,20 @@ impl Metrics {
             .inc();
     }
 
+    /// A WebSocket message and its verdict.
+    pub fn message(&self, channel: &str, reason: Reason) {
+        self.messages.get_or_create(&code(channel, reason)).inc();
+    }
+
+    /// A WebSocket is open as long as the value lives.
+    pub fn socket(&self, channel: &str) -> OpenSocket {
+        let open = self.sockets.get_or_create_owned(&Channel {
+            channel: channel.to_owned(),
+        });
+        open.inc();
+        OpenSocket(open)
+    }
+
     /// The backend did not answer.
     pub fn failed(&self, route: Option<&Route>, reason: Reason) {
         let channel = route.map_or("", |route| &*route.channel.name);
@@ -207,6 +231,16 @@ impl Metrics {
             Ok(()) => text,
             Err(_) => String::new(),
         }
+    }
+}
+
+/// Counts an open WebSocket.
+#[derive(Debug)]
+pub struct OpenSocket(Gauge);
+
+impl Drop for OpenSocket {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -15,6 +15,7 @@ mod held_answers;
 mod operating;
 mod prechat;
 mod resume;
+mod sockets;
 mod streams;
 mod threats;
 mod webhooks;

@@ -17,7 +17,11 @@ pub const CANARY: &str = "CANARY-7f3a";
 /// `/plain/…` passes. An answer is flagged by status 401, by the header
 /// `X-Auth-Required`, or by a member `authentication_required`.
 pub fn channel(origin: &Origin, settings: &str, tables: &str) -> String {
-    let upstream = origin.upstream("bot");
+    channel_to(&origin.upstream("bot"), settings, tables)
+}
+
+/// The same in front of whatever `[upstream.bot]` this is.
+pub fn channel_to(upstream: &str, settings: &str, tables: &str) -> String {
     let login = login::LOGIN;
     format!(
         r#"

@@ -6,6 +6,7 @@
 //! | [`origin`] | a scripted backend over HTTP/1: answers exactly as told, keeps what it was sent |
 //! | [`script`] | what it answers, what it was asked |
 //! | [`h2`] | the same over HTTP/2, and an HTTP/2 client |
+//! | [`websocket`] | both ends of a WebSocket, frame by frame |
 //! | [`wire`] | an HTTP/1 client that sends any bytes, over TCP or TLS |
 //! | [`browser`] | a client with a cookie jar, for the plot of a test |
 //! | [`feed`] | a backend whose stream says what it is told, when it is told, and its listener |
@@ -30,6 +31,7 @@ pub mod origin;
 pub mod ports;
 pub mod script;
 pub mod tls;
+pub mod websocket;
 pub mod wire;
 
 pub use browser::Browser;
@@ -41,6 +43,7 @@ pub use metrics::Metrics;
 pub use node::{Node, Talk};
 pub use origin::Origin;
 pub use script::{Framing, Reply, Seen};
+pub use websocket::{Frame, SocketOrigin, WebSocket};
 pub use wire::Wire;
 
 use std::time::{Duration, Instant};

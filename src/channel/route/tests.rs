@@ -18,6 +18,7 @@ fn route(methods: &str, host: &str, path: &str) -> Arc<Route> {
         login: None,
         side_call: None,
         cors: None,
+        socket: None,
     };
     let upstream = Upstream {
         name: "bot".into(),

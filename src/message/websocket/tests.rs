@@ -71,8 +71,8 @@ fn reads_the_examples_of_the_rfc() {
     );
     let mut long = b"\x82\x7e\x01\x00".to_vec();
     long.resize(4 + 256, 7);
-    let (events, _) = whole(unmasked(&long));
-    assert!(matches!(&events[..], [Event::Piece(piece)] if piece.bytes.len() == 256));
+    let (events, _) = unmasked(&long);
+    assert!(matches!(&events[..], [Event::Binary(bytes)] if bytes.len() == 256));
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn a_character_may_be_cut_by_frames() {
 }
 
 #[test]
-fn text_over_the_cap_streams_and_is_never_kept() {
+fn what_is_over_the_cap_streams_and_is_never_kept() {
     let mut decoder = Decoder::new(Side::Server, 4);
     decoder.feed(b"\x01\x04abcd");
     assert_eq!(decoder.next(), Ok(None));
@@ -253,9 +253,10 @@ fn wire(from: Side, cap: usize, messages: &[Sent], keys: u32) -> (BytesMut, Vec<
             Event::Piece(piece).encode(mask(), &mut out);
             all.extend_from_slice(part);
         }
-        expected.push(match message.text && all.len() <= cap {
-            true => Event::Text(all.into()),
-            false => Event::Piece(Piece {
+        expected.push(match (message.text, all.len() <= cap) {
+            (true, true) => Event::Text(all.into()),
+            (false, true) => Event::Binary(all.into()),
+            _ => Event::Piece(Piece {
                 text: message.text,
                 bytes: all.into(),
                 first: true,

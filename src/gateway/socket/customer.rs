@@ -1,0 +1,220 @@
+//! A message of the customer's: whose it is, managed members off, those of the
+//! verified customer on.
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::ends::{Backend, Customer};
+use super::relay::{Relay, Way};
+use crate::channel::socket::Lapse;
+use crate::channel::{Owner, Unreadable};
+use crate::decision::{self, ForRequest};
+use crate::gateway::inject::{edit_body, opening};
+use crate::gateway::request::{MAX_INTERACTION_ID, announce, log_in, touch};
+use crate::identity::Proof;
+use crate::interaction::store::Key;
+use crate::interaction::{Evidence, Identity};
+use crate::message::websocket::{Close, Event};
+use crate::message::{Body, Selector};
+use crate::reason::Reason;
+use crate::time::Time;
+
+/// Longest message that is kept, in bytes.
+const REMEMBERED: usize = 64 << 10;
+
+/// Whether a message is JSON that can have members, or means to be.
+pub(super) fn is_json(message: &[u8]) -> bool {
+    matches!(opening(message), Some(b'{' | b'['))
+}
+
+impl Relay<'_> {
+    /// Hands a message on to the backend, or not.
+    pub(super) async fn customer_said(
+        &mut self,
+        event: Event,
+        customer: &mut Customer<'_>,
+        backend: &mut Backend,
+    ) {
+        let (message, text) = match event {
+            Event::Text(message) => (message, true),
+            Event::Binary(message) => (message, false),
+            Event::Piece(piece) => {
+                // Nobody could take managed members out of it. Some backends read JSON
+                // in binary messages, too.
+                let manages = !self.exchange.config.managed_members.is_empty();
+                let json = matches!(opening(&piece.bytes), None | Some(b'{' | b'['));
+                if piece.text || manages && piece.first && json {
+                    self.note(Reason::BodyTooLarge);
+                    let close = Close::new(1009, "the message is too long");
+                    return self.close(customer, backend, close);
+                }
+                return backend.say(&Event::Piece(piece));
+            }
+            _ => return,
+        };
+        // A login may have begun or ended since; what follows from it comes first.
+        self.look(customer, backend).await;
+        match self.admit(customer, message.clone()).await {
+            Way::On(edited) => {
+                self.note(Reason::Passed);
+                self.remember(&message);
+                if let Some(asked) = &mut self.asked {
+                    asked.fresh = false;
+                }
+                backend.say(&match text {
+                    true => Event::Text(edited),
+                    false => Event::Binary(edited),
+                });
+            }
+            Way::Drop => {}
+            Way::Close(close) => self.close(customer, backend, close),
+        }
+    }
+
+    /// Keeps what a challenge may need of the customer's last message: the message
+    /// alone, not the read that it came with.
+    fn remember(&mut self, message: &[u8]) {
+        let kept = self.channel.login.is_some() && message.len() <= REMEMBERED;
+        self.last = kept.then(|| Bytes::copy_from_slice(message));
+    }
+
+    /// What of a message goes to the backend.
+    pub(super) async fn admit(&mut self, customer: &Customer<'_>, message: Bytes) -> Way {
+        let read = self.read(&customer.session.req_header().headers, &message);
+        let way = match read {
+            Ok(first) => self.decide(message, first).await,
+            Err(reason) => Err(reason),
+        };
+        way.unwrap_or_else(|reason| {
+            self.note(reason);
+            match reason {
+                Reason::BadBody => Way::Drop,
+                Reason::ProofMissing => match self.socket().map(|socket| &socket.lapse) {
+                    Some(Lapse::Close(close)) => Way::Close(close.clone()),
+                    _ => Way::Close(Close::new(1008, reason.code())),
+                },
+                _ if reason.status().is_server_error() => {
+                    Way::Close(Close::new(1011, reason.code()))
+                }
+                _ => Way::Close(Close::new(1008, reason.code())),
+            }
+        })
+    }
+
+    /// Reads a message. Whether it is the first that names the interaction.
+    fn read(&mut self, headers: &HeaderMap, message: &Bytes) -> Result<bool, Reason> {
+        let named = self.route.interaction.as_ref();
+        let named = named.is_some_and(Selector::needs_body);
+        let matters = named || !self.exchange.config.managed_members.is_empty();
+        if !(matters && is_json(message)) {
+            return Ok(false);
+        }
+        let body = Body::new(message.clone());
+        if body.json().is_err() {
+            return match self.channel.inspection.malformed {
+                Unreadable::Block => Err(Reason::BadBody),
+                Unreadable::Release => Ok(false),
+            };
+        }
+        self.exchange.body = Some(body);
+        let first = match named {
+            true => self.name_interaction(headers),
+            false => Ok(false),
+        };
+        self.exchange.body = None;
+        first
+    }
+
+    async fn decide(&mut self, message: Bytes, first: bool) -> Result<Way, Reason> {
+        let now = self.state.clock.now();
+        let proof = match &self.proven {
+            Some(_) if !self.proof_counts(now) => Proof::Absent,
+            Some((identity, _)) => Proof::Valid(identity.clone()),
+            None => Proof::Absent,
+        };
+        if first {
+            self.proven = None;
+        }
+        let channel = self.channel.clone();
+        let evidence = self.exchange.evidence;
+        if let Some(key) = self.exchange.key.as_ref().filter(|_| channel.keeps_state()) {
+            self.standing = touch(self.state, &channel, key, evidence, now).await;
+        }
+        let verdict = decision::request(decision::Asked {
+            route: &self.route,
+            proof: &proof,
+            standing: &self.standing,
+        });
+        let forward = match verdict {
+            ForRequest::Forward(forward) => forward,
+            ForRequest::Refuse(reason) => return Err(reason),
+        };
+        if let (Some(key), Some(identity)) = (self.exchange.key.clone(), &forward.identity) {
+            if forward.log_in {
+                log_in(self.state, &channel, &key, evidence, identity, now).await?;
+                self.standing.identity = Some(identity.clone());
+                self.standing.login_time = Some(now);
+            }
+            if forward.announce {
+                let config = &self.exchange.config;
+                let since = self.standing.login_time.unwrap_or(now);
+                announce(self.state, config, &channel, &key, identity, since, now).await?;
+                self.standing.unannounced = false;
+            }
+        }
+        self.exchange.forward = Some(forward);
+        self.exchange.standing = self.standing.clone();
+        let injected = self.exchange.injected(now);
+        let members = injected
+            .as_ref()
+            .map(|injected| injected.members())
+            .unwrap_or_default();
+        // A message has no headers of its own.
+        let edited = edit_body(&self.exchange.config, &HeaderMap::new(), &message, &members)?;
+        Ok(Way::On(edited.unwrap_or(message)))
+    }
+
+    /// Finds out which interaction the message names, where messages do. Whether
+    /// it was not known before.
+    fn name_interaction(&mut self, headers: &HeaderMap) -> Result<bool, Reason> {
+        let view = self.exchange.view(headers).ok_or(Reason::Internal)?;
+        let selector = self.route.interaction.as_ref();
+        let found = selector
+            .map(|selector| selector.request(&view))
+            .transpose()?;
+        let Some(id) = found.flatten() else {
+            return Ok(false);
+        };
+        if id.len() > MAX_INTERACTION_ID {
+            return Err(Reason::NoInteraction);
+        }
+        match &self.exchange.key {
+            Some(key) if key.interaction() == id => return Ok(false),
+            // What was said to one customer would be another's to read.
+            Some(_) => return Err(Reason::AmbiguousValue),
+            None => {}
+        }
+        if let (Evidence::Missing, Some(owner @ Owner::Selector(_))) =
+            (self.exchange.evidence, &self.channel.owner)
+        {
+            self.exchange.evidence = owner.evidence(&view, None)?.into();
+        }
+        self.exchange.key = Some(Key::new(&self.channel.name, &id));
+        Ok(true)
+    }
+
+    /// Whether what the handshake proved still counts; only asked as long as the
+    /// interaction is not known.
+    pub(super) fn proof_counts(&self, now: Time) -> bool {
+        let timeout = self.channel.clocks.authentication_timeout;
+        self.proven
+            .as_ref()
+            .is_some_and(|(_, at)| timeout.is_none_or(|timeout| now.since(*at) < timeout))
+    }
+
+    /// The customer that the handshake proved, as long as that counts.
+    pub(super) fn proven(&self, now: Time) -> Option<&Identity> {
+        let (identity, _) = self.proven.as_ref().filter(|_| self.proof_counts(now))?;
+        Some(identity)
+    }
+}
