@@ -145,7 +145,16 @@ fn channel<'t>(
             "add a `pre-chat` route, or set `enforcement`",
         ));
     }
-    if owner_node.is_none() && identifies {
+    // Whoever can sign for the client's side is believed who its customers are.
+    let sealed = |written: &Written<'_>| {
+        let names = matches!(
+            written.route.kind,
+            Kind::PreChat | Kind::Message | Kind::End
+        );
+        !names || !written.route.signatures.verify.is_empty()
+    };
+    let sealed = complete && written.iter().all(sealed);
+    if owner_node.is_none() && identifies && !sealed {
         let help = "add the table `owner` unless nobody can guess or choose an interaction id";
         table.warn(Wrong::new(
             "whoever names an interaction of this channel is taken for its owner",

@@ -1,5 +1,6 @@
 //! The way from the backend to the client: webhooks, judged like answers.
 
+mod examples;
 mod release;
 mod signatures;
 

@@ -10,7 +10,7 @@ use chatgate::config;
 use chatgate::gateway::{Options, Stop, serve};
 use chatgate::time::{Clock, Time};
 
-use super::login::{KEY, Site};
+use super::login::{KEY, PLATFORM_KEY, Site};
 use super::{Browser, Metrics, Wire, eventually, h2, ports, tls};
 
 /// Where a gateway listens.
@@ -123,6 +123,26 @@ impl Gateway {
         Self::run(at, &text, [at.plain, at.admin, at.plain])
     }
 
+    /// The same where there are several backends, by their names.
+    pub fn start_between(file: &str, backends: &[(&str, SocketAddr)]) -> Self {
+        let at = Addresses::free();
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("conf")
+            .join(file);
+        let mut text = std::fs::read_to_string(path).unwrap();
+        for (name, address) in backends {
+            let header = format!("[upstream.{name}]\nurl = \"");
+            let (_, rest) = text.split_once(&header).expect("the upstream");
+            let (url, _) = rest.split_once('"').unwrap();
+            // The side call goes to the same place.
+            text = text.replace(&url.to_owned(), &format!("http://{address}"));
+        }
+        text = text
+            .replace("127.0.0.1:8080", &at.plain.to_string())
+            .replace("127.0.0.1:9090", &at.admin.to_string());
+        Self::run(at, &text, [at.plain, at.admin, at.plain])
+    }
+
     fn run(at: Addresses, text: &str, listening: [SocketAddr; 3]) -> Self {
         let clock = Clock::manual(Time::from_secs(1_800_000_000));
         let config = parse(text);
@@ -152,7 +172,8 @@ impl std::ops::Deref for Gateway {
     }
 }
 
-/// Reads a configuration whose key file is `keys/web.key` beside it.
+/// Reads a configuration whose key files are `keys/web.key` and
+/// `keys/platform.key` beside it.
 pub fn parse(text: &str) -> config::Config {
     read(text).0
 }
@@ -162,6 +183,7 @@ pub fn read(text: &str) -> (config::Config, Vec<String>) {
     let directory = tempfile::tempdir().unwrap();
     std::fs::create_dir(directory.path().join("keys")).unwrap();
     std::fs::write(directory.path().join("keys/web.key"), KEY).unwrap();
+    std::fs::write(directory.path().join("keys/platform.key"), PLATFORM_KEY).unwrap();
     let path = directory.path().join("chatgate.toml");
     let shown = |list: &[config::Diagnostic]| list.iter().map(ToString::to_string).collect();
     match config::parse(text, &path) {

@@ -15,6 +15,9 @@ use super::message::{Answer, Request};
 /// The security key of every test channel.
 pub const KEY: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
+/// What a messaging platform signs with.
+pub const PLATFORM_KEY: &str = "0123456789abcdef0123456789abcdef";
+
 /// The `authentication_*` settings of a test channel, for the head of its table.
 pub const LOGIN: &str = r#"
 authentication_url = "http://login.example/login"

@@ -37,7 +37,7 @@ pub mod wire;
 pub use browser::Browser;
 pub use feed::{Feed, Listener};
 pub use gateway::{Addresses, Gateway, Process};
-pub use login::{KEY, Site};
+pub use login::{KEY, PLATFORM_KEY, Site};
 pub use message::{Answer, Request};
 pub use metrics::Metrics;
 pub use node::{Node, Talk};

@@ -266,6 +266,7 @@ impl<'t> Node<'t> {
     fn noun(self) -> &'t str {
         match self.name {
             "levels" | "fallback" => "level",
+            "verify" | "sign" => "signature",
             name => name,
         }
     }

@@ -62,7 +62,7 @@ verify = ["line", "old"]
 sign = "hub"
 "#;
 
-fn token(secret: &str) -> Signature {
+pub fn token(secret: &str) -> Signature {
     named(Scheme::Jwt(TokenScheme {
         header: http::header::AUTHORIZATION,
         scheme: "Bearer".into(),
@@ -73,7 +73,7 @@ fn token(secret: &str) -> Signature {
     }))
 }
 
-fn hash(
+pub fn hash(
     header: &'static str,
     prefix: &str,
     digest: Digest,
@@ -129,7 +129,7 @@ fn named(scheme: Scheme) -> Signature {
     }
 }
 
-fn signed(request: Request, signature: &Signature, id: &str, at: Time) -> Request {
+pub fn signed(request: Request, signature: &Signature, id: &str, at: Time) -> Request {
     let mut headers = HeaderMap::new();
     signature.sign(&mut headers, &request.body, id, at).unwrap();
     headers.iter().fold(request, |request, (name, value)| {
@@ -138,7 +138,7 @@ fn signed(request: Request, signature: &Signature, id: &str, at: Time) -> Reques
 }
 
 /// Whether what arrived holds a signature.
-fn holds(seen: &Seen, signature: &Signature, at: Time) -> bool {
+pub fn holds(seen: &Seen, signature: &Signature, at: Time) -> bool {
     let mut headers = HeaderMap::new();
     for (name, value) in &seen.headers {
         let name: HeaderName = name.parse().unwrap();
