@@ -153,6 +153,10 @@ reasons! {
     TokenUsed "token-used" 401 "The login could not be completed.";
     /// A newer login URL, a logout or the end of the interaction revoked the token.
     TokenRevoked "token-revoked" 401 "The login could not be completed.";
+    /// The login belongs to a chat in another browser.
+    WrongBrowser "wrong-browser" 403 "The login could not be completed.";
+    /// The customer logged in, and the browser has yet to say whose chat it is.
+    LoginUnbound "login-unbound" 200 "The login has to be confirmed.";
     /// The customer logged in.
     LoginSucceeded "login-succeeded" 200 "You are logged in.";
     /// The login page reports a failure.

@@ -13,7 +13,7 @@ pub mod store;
 pub use held::{Answer, Challenge, Held, HeldRequest, Redeemed, TokenHash};
 pub use identity::{Identity, Level};
 pub use outbox::{Bounds, Leg, Withheld};
-pub use state::{Clocks, Evidence, Interaction, OwnerHash, Standing};
+pub use state::{Clocks, Evidence, Interaction, OwnerHash, Standing, Unbound};
 pub use store::{Key, Limits, Store};
 
 #[cfg(test)]

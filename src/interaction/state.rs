@@ -6,9 +6,12 @@
 //!   is served as anonymous, and neither keeps it alive nor changes it.
 //! * A clock has run out at exactly its timeout, not after it.
 //! * The subject never changes: not after the login ran out, not after a logout.
+//! * A login that has to be bound counts only once it is: see [`binding`].
 //! * A login token is good once; a newer one, a logout and the end revoke it.
 //! * A withheld message goes to nobody below the level that its flag demands; it
 //!   outlives a newer login URL, but neither a logout nor the end.
+
+mod binding;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +20,9 @@ use subtle::ConstantTimeEq;
 
 use super::held::{Challenge, Held, HeldRequest, Redeemed, TokenHash};
 use super::identity::{Identity, Level};
+pub use binding::Unbound;
+use binding::Proven;
+
 use super::outbox::{Bounds, Leg, Outbox, Withheld};
 use crate::reason::Reason;
 use crate::time::Time;
@@ -103,6 +109,8 @@ struct Login {
 struct Rare {
     /// The outstanding login URL.
     challenge: Option<Challenge>,
+    /// A login that succeeded and waits to be bound; the challenge is its ticket then.
+    proven: Option<Proven>,
     /// What waits behind the `continue` URL, and the hash of that URL's own token.
     held: Option<(TokenHash, Held)>,
     /// Messages that wait for a login.
@@ -237,6 +245,7 @@ impl Interaction {
         self.admit(evidence)?;
         let rare = self.rare.get_or_insert_default();
         rare.challenge = Some(challenge);
+        rare.proven = None;
         rare.held = held;
         Ok(())
     }
@@ -310,7 +319,7 @@ impl Interaction {
         let rare = self.rare.as_mut().ok_or(Reason::TokenUnknown)?;
         let challenge = rare
             .challenge
-            .take_if(|challenge| challenge.token == *token)
+            .take_if(|challenge| challenge.token == *token && rare.proven.is_none())
             .ok_or(Reason::TokenUnknown)?;
         if challenge.expired(now) {
             rare.consumed = Some((*token, Reason::TokenExpired));
@@ -392,7 +401,8 @@ impl Interaction {
             let held = rare.held.as_ref().map_or(0, |(_, held)| held.weight());
             let former = rare.former.as_ref().map_or(0, |name| name.len());
             let latest = rare.latest.as_ref().map_or(0, |latest| latest.weight());
-            size_of::<Rare>() + held + former + latest + rare.outbox.weight()
+            let proven = rare.proven.as_ref().map_or(0, Proven::weight);
+            size_of::<Rare>() + held + former + proven + latest + rare.outbox.weight()
         });
         size_of::<Self>() + login + rare
     }
@@ -428,6 +438,7 @@ impl Interaction {
     fn slim(&mut self) {
         self.rare.take_if(|rare| {
             rare.challenge.is_none()
+                && rare.proven.is_none()
                 && rare.held.is_none()
                 && rare.outbox.is_empty()
                 && rare.latest.is_none()
