@@ -10,7 +10,7 @@ use super::selector::Scope;
 use super::template::{answer_status, body, content_type};
 use super::url::Url;
 use crate::channel::template::CHALLENGE_NAMES;
-use crate::channel::{ChallengeTemplate, Login, Resume};
+use crate::channel::{Binding, ChallengeTemplate, Login, Resume};
 use crate::interaction::Clocks;
 use crate::login::LoginPage;
 use crate::login::page::{Label, Parameters};
@@ -25,6 +25,7 @@ const COMPANIONS: &[&str] = &[
     "return_tolerance",
     "return_to",
     "interaction_label",
+    "login_binding",
     "resume",
     "replay_max_body",
     "notify",
@@ -105,6 +106,14 @@ pub(super) fn login(table: &Table<'_>) -> Option<Login> {
     let label = table
         .get("interaction_label")
         .and_then(|node| node.choice(&labels));
+    let bindings = [
+        ("off", Binding::Off),
+        ("same-browser", Binding::SameBrowser),
+        ("confirm", Binding::Confirm),
+    ];
+    let binding = table
+        .get("login_binding")
+        .and_then(|node| node.choice(&bindings));
     let resume = resume(table);
     let owned = table.has("owner");
     let continues = match &resume {
@@ -123,6 +132,7 @@ pub(super) fn login(table: &Table<'_>) -> Option<Login> {
         tolerance: tolerance.unwrap_or(5 * MINUTE),
         challenge: challenge?,
         resume: resume?,
+        binding: binding.unwrap_or_default(),
         return_to: return_to
             .unwrap_or(Some("".into()))
             .filter(|text| !text.is_empty()),

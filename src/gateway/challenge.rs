@@ -141,7 +141,7 @@ async fn ask(
             token.expose()
         )
     });
-    let values = values(
+    let mut values = values(
         exchange,
         session,
         answer,
@@ -151,6 +151,7 @@ async fn ask(
         level,
         now,
     )?;
+    values.insert("code".into(), token.hash().code().into());
     let reply = login.challenge.reply(&values).map_err(|error| {
         tracing::error!(channel = %channel.name, %error, "the challenge could not be written");
         Reason::ChallengeImpossible

@@ -13,6 +13,7 @@ use super::super::admit::Target;
 use super::super::exchange::Exchange;
 use super::super::respond::{self, Reply};
 use super::super::resume;
+use super::bind;
 use crate::channel::{Channel, Login};
 use crate::config::Config;
 use crate::interaction::{Evidence, Held, Identity, Level};
@@ -103,6 +104,9 @@ pub(super) async fn by_browser(
         }
     };
     note(state, exchange, channel, outcome);
+    if let Some(url) = &exchange.bind_url {
+        return Reply::see_other(url);
+    }
     match (outcome, place) {
         (Ok(_), Some(place)) => Reply::see_other(&place),
         (Ok(reason) | Err(reason), _) => Reply::see_other(&format!(
@@ -130,6 +134,10 @@ pub(super) fn done(code: &str) -> Reply {
         Reason::LoginFailed => (
             "The login did not succeed",
             "You can return to your chat and ask again.",
+        ),
+        Reason::WrongBrowser => (
+            "This login belongs to a chat in another browser",
+            "Nothing was shared. Open the login link in the browser that your chat is in.",
         ),
         Reason::TokenExpired | Reason::TokenUsed | Reason::TokenRevoked => (
             "This login link is no longer valid",
@@ -189,10 +197,20 @@ async fn redeem(
         return Err(Reason::ReturnChannel);
     }
     exchange.key = Some(key.clone());
+    let ticket = bind::ticket(channel);
     let redeemed = state
         .store
         .update(&key, &channel.clocks, now, |slot| {
             let interaction = slot.as_mut().ok_or(Reason::TokenRevoked)?;
+            if let Some(ticket) = ticket
+                .as_ref()
+                .filter(|_| returned.outcome == Outcome::Success)
+                && let Some(level) = interaction.demanded(&hash)
+                && let Ok(identity) = identity(&exchange.config, &returned, level)
+            {
+                interaction.prove(&hash, Arc::new(identity), ticket.hash(), now)?;
+                return Ok(None);
+            }
             let redeemed = interaction.redeem(&hash, now)?;
             let logged_in = match returned.outcome {
                 Outcome::Success => {
@@ -219,9 +237,13 @@ async fn redeem(
             if let (Some(reason), Some(waiting)) = (failed, &redeemed.waiting) {
                 interaction.resolve(waiting, Held::Failed(reason));
             }
-            Ok::<_, Reason>((redeemed, logged_in))
+            Ok::<_, Reason>(Some((redeemed, logged_in)))
         })
         .await??;
+    let Some(redeemed) = redeemed else {
+        exchange.bind_url = ticket.map(|ticket| bind::url(&exchange.config, &ticket));
+        return Ok(Reason::LoginUnbound);
+    };
 
     match redeemed {
         (redeemed, Ok(identity)) => {
@@ -261,10 +283,13 @@ fn answer(
 ) -> Reply {
     note(state, exchange, channel, outcome);
     match outcome {
-        Ok(reason) => Reply::json(
-            StatusCode::OK,
-            &serde_json::json!({ "result": reason.code() }),
-        ),
+        Ok(reason) => {
+            let mut told = serde_json::json!({ "result": reason.code() });
+            if let Some(url) = &exchange.bind_url {
+                told["continue"] = url.as_str().into();
+            }
+            Reply::json(StatusCode::OK, &told)
+        }
         Err(reason) => Reply::refusal(reason, exchange.id()),
     }
 }
