@@ -153,10 +153,26 @@ reasons! {
     TokenUsed "token-used" 401 "The login could not be completed.";
     /// A newer login URL, a logout or the end of the interaction revoked the token.
     TokenRevoked "token-revoked" 401 "The login could not be completed.";
-    /// The login belongs to a chat in another browser.
-    WrongBrowser "wrong-browser" 403 "The login could not be completed.";
-    /// The customer logged in, and the browser has yet to say whose chat it is.
-    LoginUnbound "login-unbound" 200 "The login has to be confirmed.";
+    /// The provider's callback belongs to no attempt that is under way: it was used, forged, or is too old.
+    LoginState "login-state" 401 "The login could not be completed.";
+    /// The provider's callback came in another browser than the login began in.
+    LoginBrowser "login-browser" 401 "The login could not be completed.";
+    /// The callback names another provider, or none where it should.
+    LoginIssuer "login-issuer" 401 "The login could not be completed.";
+    /// The provider does not take the code that came with the callback.
+    LoginCode "login-code" 401 "The login could not be completed.";
+    /// The ID token belongs to another attempt.
+    LoginNonce "login-nonce" 401 "The login could not be completed.";
+    /// The customer was asked for credentials longer ago than `max_age`.
+    LoginStale "login-stale" 401 "The login could not be completed.";
+    /// The login at the provider does not reach the level that is demanded.
+    LoginLevel "login-level" 403 "A stronger login is needed.";
+    /// The identity provider does not answer just now. The login URL stays good.
+    ProviderUnavailable "provider-unavailable" 503 "The login is not available just now.";
+    /// The identity provider answers other than it should. The login URL stays good.
+    ProviderError "provider-error" 502 "The login is not available just now.";
+    /// The identity provider logged a customer out.
+    LoggedOut "logged-out" 200 "";
     /// The customer logged in.
     LoginSucceeded "login-succeeded" 200 "You are logged in.";
     /// The login page reports a failure.

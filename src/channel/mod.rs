@@ -28,6 +28,7 @@ pub use upstream::Upstream;
 use crate::identity::Verifier;
 use crate::identity::jwt::PinnedKey;
 use crate::interaction::{Bounds, Clocks};
+use crate::login::oidc::Provider;
 use crate::login::{LoginPage, SecurityKeys};
 
 /// One configured messaging interface.
@@ -70,24 +71,54 @@ impl Channel {
 #[derive(Debug)]
 pub struct Login {
     /// Where customers log in.
+    pub place: LoginPlace,
+    /// The answer that the customer gets instead.
+    pub challenge: ChallengeTemplate,
+    /// What happens after a successful login.
+    pub resume: Resume,
+    /// The place in the chat that the browser goes to after a return; `None` shows a page.
+    pub return_to: Option<Box<str>>,
+}
+
+/// Where customers log in.
+#[derive(Debug)]
+pub enum LoginPlace {
+    /// A page of the operator's, which signs what it returns.
+    Page(Box<SigningPage>),
+    /// An OpenID provider.
+    Provider(Box<Provider>),
+}
+
+/// A login page of the operator's, and how its returns are verified.
+#[derive(Debug)]
+pub struct SigningPage {
+    /// The page.
     pub page: LoginPage,
-    /// What chatgate and the login page share.
+    /// What chatgate and the page share.
     pub keys: SecurityKeys,
     /// The site's asymmetric keys, for returns by the browser.
     pub return_keys: Vec<PinnedKey>,
     /// How far a return's time may be from ours.
     pub tolerance: Duration,
-    /// The answer that the customer gets instead.
-    pub challenge: ChallengeTemplate,
-    /// What happens after a successful login.
-    pub resume: Resume,
-    /// Whose chat a login is for.
-    pub binding: Binding,
-    /// The place in the chat that the browser goes to after a return; `None` shows a page.
-    pub return_to: Option<Box<str>>,
 }
 
 impl Login {
+    /// The operator's page, where customers log in there.
+    pub fn page(&self) -> Option<&SigningPage> {
+        match &self.place {
+            LoginPlace::Page(page) => Some(page),
+            LoginPlace::Provider(_) => None,
+        }
+    }
+
+    /// The OpenID provider, where customers log in there.
+    pub fn provider(&self) -> Option<&Provider> {
+        match &self.place {
+            LoginPlace::Provider(provider) => Some(provider),
+            LoginPlace::Page(_) => None,
+        }
+    }
+
     /// How withheld messages are kept and delivered, where that is what happens
     /// after the login.
     pub fn release(&self) -> Option<&Release> {
@@ -96,19 +127,6 @@ impl Login {
             Resume::None | Resume::Replay { .. } | Resume::Notify(_) => None,
         }
     }
-}
-
-/// Whose chat a login is for: a login URL can be forwarded, and whoever logs in with
-/// it must not authenticate somebody else's chat.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Binding {
-    /// That of whoever had the URL made.
-    #[default]
-    Off,
-    /// That of the browser that logs in: it has to bring the owner's evidence.
-    SameBrowser,
-    /// That of the customer who says so, on a page that shows what is bound.
-    Confirm,
 }
 
 /// What happens to the original request after a successful login.

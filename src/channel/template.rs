@@ -181,7 +181,6 @@ pub const CHALLENGE_NAMES: &[&str] = &[
     "channel",
     "interaction",
     "level",
-    "code",
     "capture",
 ];
 /// The variables that call templates have.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::channel::{Channel, Enforcement, Kind, Owner, Resume, Route};
+use crate::channel::{Channel, Enforcement, Kind, LoginPlace, Owner, Resume, Route};
 use crate::config::selector::described;
 use crate::config::units::written;
 use crate::config::{Config, Diagnostic, load};
@@ -74,7 +74,10 @@ fn said(channel: &Channel, config: &Config) -> String {
         parts.push(format!("proof {} ({level})", verifier.name));
     }
     parts.push(match &channel.login {
-        Some(login) => format!("login at {}", login.page.url),
+        Some(login) => match &login.place {
+            LoginPlace::Page(signing) => format!("login at {}", signing.page.url),
+            LoginPlace::Provider(provider) => format!("login at the provider {}", provider.issuer),
+        },
         None => "no login".into(),
     });
     let clocks = &channel.clocks;

@@ -148,7 +148,8 @@ impl Place {
         let known = config.and_then(|config| known(args, config));
         let names = known
             .and_then(|channel| channel.login.as_ref())
-            .map(|login| login.page.parameters.clone())
+            .and_then(|login| login.page())
+            .map(|signing| signing.page.parameters.clone())
             .unwrap_or_default();
         let (address, query) = args.login.split_once('?').unwrap_or((&args.login, ""));
         let values = pairs(query);
@@ -205,7 +206,9 @@ fn known<'c>(args: &Args, config: &'c Config) -> Option<&'c Channel> {
     let (called, _) = args.login.split_once('?').unwrap_or_default();
     let pages = || {
         let channels = config.channels.iter().map(AsRef::as_ref);
-        channels.filter_map(|channel: &Channel| Some((channel, &*channel.login.as_ref()?.page.url)))
+        channels.filter_map(|channel: &Channel| {
+            Some((channel, &*channel.login.as_ref()?.page()?.page.url))
+        })
     };
     only(pages().filter(|(_, url)| address(url) == called))
         .or_else(|| only(pages()))
@@ -236,8 +239,9 @@ fn keys(
     let known = config.channel(channel);
     let known = known.ok_or_else(|| format!("there is no channel {channel:?}"))?;
     let login = known.login.as_ref();
-    let login = login.ok_or_else(|| format!("the channel {channel:?} has no login"))?;
-    Ok((login.keys.clone(), login.tolerance.min(VALID)))
+    let page = login.and_then(|login| login.page());
+    let page = page.ok_or_else(|| format!("the channel {channel:?} has no login page"))?;
+    Ok((page.keys.clone(), page.tolerance.min(VALID)))
 }
 
 fn own_callback(config: &Config, channel: &str) -> String {

@@ -18,8 +18,7 @@ use super::stream::streaming;
 use super::upstream::Upstreams;
 use crate::channel::socket::Lapse;
 use crate::channel::template::CALL_NAMES;
-use crate::channel::{Binding, Channel, Enforcement, Kind, Login, Owner, Resume, Upstream};
-use crate::message::select::Source;
+use crate::channel::{Channel, Enforcement, Kind, Login, Owner, Resume, Upstream};
 
 /// What channels refer to.
 pub(super) struct Shared<'c> {
@@ -81,14 +80,11 @@ fn channel<'t>(
         flags: flags(flag_node, shared.levels),
         inspection: inspection(inspect),
         streaming: streaming(table.get("stream")),
-        login: login(table),
+        login: login(table, shared.levels),
         side_call: side_call.and_then(|node| call(node, &call_names)),
         cors: table.get("cors").and_then(cors),
         socket: websocket.and_then(|node| socket(node, public)),
     });
-    if let Some(login) = &channel.login {
-        bound(table, login.binding, channel.owner.as_ref());
-    }
     let signed = signatures(table.get("signature"));
     let routing = Routing {
         channel: &channel,
@@ -114,7 +110,7 @@ fn channel<'t>(
     };
     // A route that could not be read may be the one that is missing.
     let lacks = |of: &dyn Fn(&Written<'_>) -> bool| complete && !written.iter().any(of);
-    let logs_in = table.has("authentication_url");
+    let logs_in = table.has("authentication_url") || table.has("oidc");
     let identifies = identity.is_some() || logs_in;
     if let Some(flag) = flag_node.filter(|_| lacks(&judged)) {
         flag.error_key(
@@ -136,7 +132,7 @@ fn channel<'t>(
         .flatten()
         .filter(|_| !identifies)
     {
-        let help = "add an [[identity]], or an `authentication_url`";
+        let help = "add an [[identity]], or an `authentication_url`, or `oidc`";
         node.error_key(Wrong::new(
             format!("`{}`: nobody is ever verified on this channel", node.name),
             help,
@@ -221,35 +217,6 @@ fn sockets(node: Node<'_>, channel: &Channel, lost: bool) {
     if any && matches!(channel.owner, Some(Owner::Cookie { .. })) {
         let message = "any website could speak for the customer, whose cookie comes along";
         node.warn(Wrong::new(message, "name the origins"));
-    }
-}
-
-/// Somebody has to say whose chat a login is for.
-fn bound(table: &Table<'_>, binding: Binding, owner: Option<&Owner>) {
-    let cookie = match owner {
-        Some(Owner::Cookie { .. }) => true,
-        Some(Owner::Selector(selector)) => {
-            let cookie = |source: &Source| matches!(source, Source::Cookie(_));
-            selector.0.iter().all(cookie)
-        }
-        Some(Owner::Claim(_)) | None => false,
-    };
-    let node = table.get("login_binding");
-    match (binding, node) {
-        (Binding::SameBrowser, Some(node)) if !cookie => node.error(Wrong::new(
-            "the owner of this channel's interactions is not known by what a browser brings along",
-            "write owner = { cookie = \"own\" }, or login_binding = \"confirm\"",
-        )),
-        (Binding::Off, Some(node)) => {
-            let message =
-                "whoever logs in with a forwarded login URL authenticates the sender's chat";
-            let help = match cookie {
-                true => "set login_binding = \"same-browser\" (or \"confirm\")",
-                false => "set login_binding = \"confirm\"",
-            };
-            node.warn(Wrong::new(message, help));
-        }
-        _ => {}
     }
 }
 

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use super::call::security_keys;
 use super::identity::public_key;
+use super::oidc::provider;
 use super::reader::{Node, Table, Wrong};
 use super::resume::resume;
 use super::selector::Scope;
+use super::server::Levels;
 use super::template::{answer_status, body, content_type};
 use super::url::Url;
 use crate::channel::template::CHALLENGE_NAMES;
-use crate::channel::{Binding, ChallengeTemplate, Login, Resume};
+use crate::channel::{ChallengeTemplate, Login, LoginPlace, Resume, SigningPage};
 use crate::interaction::Clocks;
 use crate::login::LoginPage;
 use crate::login::page::{Label, Parameters};
@@ -25,11 +27,19 @@ const COMPANIONS: &[&str] = &[
     "return_tolerance",
     "return_to",
     "interaction_label",
-    "login_binding",
     "resume",
     "replay_max_body",
     "notify",
     "release",
+];
+
+/// Keys that mean nothing without a login page of the operator's.
+const OF_A_PAGE: &[&str] = &[
+    "authentication_security_key",
+    "authentication_return_keys",
+    "authentication_parameters",
+    "return_tolerance",
+    "interaction_label",
 ];
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -64,7 +74,7 @@ pub(super) fn clocks(table: &Table<'_>) -> Clocks {
         ));
     }
     if let (Some(node), None, None, None) = (
-        table.get("authentication_url"),
+        table.get("authentication_url").or(table.get("oidc")),
         token,
         interaction,
         absolute,
@@ -84,36 +94,31 @@ pub(super) fn clocks(table: &Table<'_>) -> Clocks {
     }
 }
 
-/// The login, if there is an authentication URL.
-pub(super) fn login(table: &Table<'_>) -> Option<Login> {
-    let Some(url) = table.get("authentication_url") else {
-        orphans(table);
-        return None;
+/// The login, if there is an authentication URL or a provider.
+pub(super) fn login(table: &Table<'_>, levels: &Levels) -> Option<Login> {
+    let place = match (table.get("authentication_url"), table.get("oidc")) {
+        (None, None) => {
+            orphans(table);
+            return None;
+        }
+        (Some(url), None) => page(table, url).map(|page| LoginPlace::Page(Box::new(page))),
+        (None, Some(node)) => {
+            foreign(table, node);
+            let provider = provider(node, levels);
+            provider.map(|provider| LoginPlace::Provider(Box::new(provider)))
+        }
+        (Some(url), Some(node)) => {
+            node.clash(
+                url,
+                "`oidc` and `authentication_url` exclude each other: customers log in at one place",
+            );
+            provider(node, levels);
+            page(table, url);
+            None
+        }
     };
-    let keys = table
-        .need("authentication_security_key")
-        .and_then(security_keys);
     let challenge = table.need("challenge");
-    let parameters = parameters(table.get("authentication_parameters"));
-    let return_keys = table
-        .get("authentication_return_keys")
-        .and_then(|node| node.list(public_key));
-    let tolerance = table
-        .get("return_tolerance")
-        .and_then(|node| node.duration_up_to(60 * MINUTE));
     let return_to = table.get("return_to").map(|node| node.parse(back));
-    let labels = [("hash", Label::Hash), ("id", Label::Id)];
-    let label = table
-        .get("interaction_label")
-        .and_then(|node| node.choice(&labels));
-    let bindings = [
-        ("off", Binding::Off),
-        ("same-browser", Binding::SameBrowser),
-        ("confirm", Binding::Confirm),
-    ];
-    let binding = table
-        .get("login_binding")
-        .and_then(|node| node.choice(&bindings));
     let resume = resume(table);
     let owned = table.has("owner");
     let continues = match &resume {
@@ -121,22 +126,50 @@ pub(super) fn login(table: &Table<'_>) -> Option<Login> {
         _ => false,
     };
     let challenge = challenge.and_then(|node| self::challenge(node, continues));
-    let page = url.private_url("authentication").and_then(|checked| {
-        let page = LoginPage::new(&checked.text, parameters?, label.unwrap_or(Label::Hash));
-        page.map_err(|message| url.error(message)).ok()
-    });
     Some(Login {
-        page: page?,
-        keys: keys?,
-        return_keys: return_keys.unwrap_or_default(),
-        tolerance: tolerance.unwrap_or(5 * MINUTE),
+        place: place?,
         challenge: challenge?,
         resume: resume?,
-        binding: binding.unwrap_or_default(),
         return_to: return_to
             .unwrap_or(Some("".into()))
             .filter(|text| !text.is_empty()),
     })
+}
+
+/// The operator's own page.
+fn page(table: &Table<'_>, url: Node<'_>) -> Option<SigningPage> {
+    let keys = table
+        .need("authentication_security_key")
+        .and_then(security_keys);
+    let parameters = parameters(table.get("authentication_parameters"));
+    let return_keys = table
+        .get("authentication_return_keys")
+        .and_then(|node| node.list(public_key));
+    let tolerance = table
+        .get("return_tolerance")
+        .and_then(|node| node.duration_up_to(60 * MINUTE));
+    let labels = [("hash", Label::Hash), ("id", Label::Id)];
+    let label = table
+        .get("interaction_label")
+        .and_then(|node| node.choice(&labels));
+    let page = url.private_url("authentication").and_then(|checked| {
+        let page = LoginPage::new(&checked.text, parameters?, label.unwrap_or(Label::Hash));
+        page.map_err(|message| url.error(message)).ok()
+    });
+    Some(SigningPage {
+        page: page?,
+        keys: keys?,
+        return_keys: return_keys.unwrap_or_default(),
+        tolerance: tolerance.unwrap_or(5 * MINUTE),
+    })
+}
+
+/// Reports what goes with a page of the operator's only.
+fn foreign(table: &Table<'_>, oidc: Node<'_>) {
+    for node in OF_A_PAGE.iter().filter_map(|name| table.get(name)) {
+        let message = format!("`{}` goes with `authentication_url`", node.name);
+        node.clash(oidc, message);
+    }
 }
 
 /// Reports what means nothing without an authentication URL.
@@ -150,7 +183,7 @@ fn orphans(table: &Table<'_>) {
     if let Some(first) = found.first() {
         first.error_key(Wrong::new(
             format!("{} without `authentication_url`", names.join(", ")),
-            "name the page where customers log in, or leave this out",
+            "name the page where customers log in, or write [channel.NAME.oidc], or leave this out",
         ));
     }
 }

@@ -12,6 +12,7 @@ mod identity;
 mod inject;
 mod login;
 mod names;
+mod oidc;
 mod owner;
 mod reader;
 mod resume;

@@ -197,6 +197,24 @@ impl Levels {
         Some(Level(u8::try_from(place? + 1).ok()?))
     }
 
+    /// The level that a key names.
+    pub(super) fn named(&self, node: Node<'_>) -> Option<Level> {
+        let place = self.0.iter().position(|known| **known == *node.name);
+        if place.is_none() {
+            let names: Vec<&str> = self.0.iter().map(|name| &**name).collect();
+            node.unknown_key(&names);
+        }
+        Some(Level(u8::try_from(place? + 1).ok()?))
+    }
+
+    /// The name of a level.
+    pub(super) fn name(&self, level: Level) -> &str {
+        let place = usize::from(level.0).checked_sub(1);
+        place
+            .and_then(|place| self.0.get(place))
+            .map_or("anonymous", |name| name)
+    }
+
     /// What a proof establishes when nobody says: as little as possible.
     pub(super) fn lowest(&self) -> Level {
         Level(1)

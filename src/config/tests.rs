@@ -126,11 +126,13 @@ fn every_key_arrives() {
     assert!(web.inject.assertion.is_some() && web.side_call.is_some() && web.cors.is_some());
     assert!(matches!(&web.owner, Some(Owner::Selector(selector)) if selector.0.len() == 2));
     let login = web.login.as_ref().unwrap();
-    assert_eq!(login.page.parameters.token.as_deref(), Some("t"));
-    assert_eq!(login.page.parameters.callback, None);
-    assert_eq!(login.page.parameters.channel.as_deref(), Some("channel"));
-    assert_eq!(login.keys.iter().count(), 2);
-    assert_eq!(login.return_keys.len(), 1);
+    let signing = login.page().unwrap();
+    let parameters = &signing.page.parameters;
+    assert_eq!(parameters.token.as_deref(), Some("t"));
+    assert_eq!(parameters.callback, None);
+    assert_eq!(parameters.channel.as_deref(), Some("channel"));
+    assert_eq!(signing.keys.iter().count(), 2);
+    assert_eq!(signing.return_keys.len(), 1);
     assert_eq!(
         login.return_to.as_deref(),
         Some("https://www.example.com/chat#open")

@@ -1,6 +1,6 @@
 //! What to do with an answer.
 
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 
 use super::stream;
@@ -8,7 +8,6 @@ use crate::channel::flag::{FlagLevel, Head};
 use crate::channel::{Channel, Flag, Unreadable};
 use crate::interaction::Level;
 use crate::message::AnswerView;
-use crate::message::coding::{Charset, Coding, Undecoded};
 use crate::message::stream::Format;
 use crate::reason::Reason;
 
@@ -86,7 +85,7 @@ pub fn candidate(channel: &Channel, head: &AnswerView<'_>, level: Level) -> Cand
     if !channel.flags.iter().any(concerns) {
         return Candidate::No;
     }
-    if is_unreadable(head.headers) && !bodiless(head.status) {
+    if encoded(head.headers) && !bodiless(head.status) {
         return Candidate::Unreadable;
     }
     Candidate::Yes
@@ -194,38 +193,33 @@ fn bodiless(status: StatusCode) -> bool {
     matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-/// Whether the head says that the body cannot be read, decoded or not.
-fn is_unreadable(headers: &HeaderMap) -> bool {
-    let known = matches!(Charset::of(headers), Charset::Utf8 | Charset::SingleByte);
-    Coding::of(headers) == Coding::Unknown
-        || !known
-        || stream(headers).is_some() && !is_plain(headers)
+/// Whether the body comes in an encoding that is not decoded here.
+fn encoded(headers: &HeaderMap) -> bool {
+    let coded = headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity") && !value.is_empty());
+    coded
+        || media_type(headers).is_some_and(|(_, charset)| {
+            let charset_is = |name: &&str| charset.is_none_or(|it| it.eq_ignore_ascii_case(name));
+            !["utf-8", "utf8", "us-ascii"].iter().any(charset_is)
+        })
 }
 
-/// Whether the body can be read as it comes.
-fn is_plain(headers: &HeaderMap) -> bool {
-    Coding::of(headers) == Coding::Identity && Charset::of(headers) == Charset::Utf8
-}
-
-/// How messages follow one another in a body that says that it is a stream. One that
-/// would have to be decoded first is none.
+/// How messages follow one another in a body that says that it is a stream.
 pub fn format(headers: &HeaderMap) -> Option<Format> {
-    stream(headers).filter(|_| is_plain(headers))
-}
-
-fn stream(headers: &HeaderMap) -> Option<Format> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return None;
     };
     let kind = value.as_bytes().split(|byte| *byte == b';').next()?;
-    Format::of(kind.trim_ascii())
+    Format::of(kind.trim_ascii()).filter(|_| !encoded(headers))
 }
 
 /// Whether the body says that it is JSON, or several of it (`application/json-seq`,
 /// a script around it, a multipart with it), or does not say what it is.
 fn is_json(headers: &HeaderMap) -> bool {
-    media_type(headers).is_none_or(|kind| {
+    media_type(headers).is_none_or(|(kind, _)| {
         let kind = kind.to_ascii_lowercase();
         ["json", "javascript", "event-stream"]
             .iter()
@@ -269,15 +263,21 @@ fn passes_by(headers: &HeaderMap) -> bool {
     .any(starts)
 }
 
-/// The media type; `None` unless there is exactly one readable
+/// The media type and the `charset`; `None` unless there is exactly one readable
 /// `Content-Type`.
-fn media_type(headers: &HeaderMap) -> Option<&str> {
+fn media_type(headers: &HeaderMap) -> Option<(&str, Option<&str>)> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return None;
     };
-    let kind = value.to_str().ok()?.split(';').map(str::trim).next();
-    kind.filter(|kind| !kind.is_empty())
+    let mut parts = value.to_str().ok()?.split(';').map(str::trim);
+    let kind = parts.next().filter(|kind| !kind.is_empty())?;
+    let charset = parts.find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        name.eq_ignore_ascii_case("charset")
+            .then_some(value.trim_matches('"'))
+    });
+    Some((kind, charset))
 }
 
 impl Flag {
@@ -287,22 +287,13 @@ impl Flag {
             return Body::No;
         };
         let inspection = &channel.inspection;
-        let undecodable = Body::Unreadable(Reason::AnswerUndecodable, inspection.undecodable);
-        let oversize = Body::Unreadable(Reason::AnswerTooLarge, inspection.oversize);
-        if is_unreadable(answer.headers) {
-            return undecodable;
+        if encoded(answer.headers) {
+            return Body::Unreadable(Reason::AnswerUndecodable, inspection.undecodable);
         }
         let Some(body) = answer.body else {
-            return oversize;
+            return Body::Unreadable(Reason::AnswerTooLarge, inspection.oversize);
         };
-        let bytes = match body.plain() {
-            Ok(bytes) => bytes,
-            Err(Undecoded::TooLong) => return oversize,
-            Err(Undecoded::Broken) => return undecodable,
-        };
-        if body.is_widened() && !condition.is_ascii() {
-            return undecodable;
-        }
+        let bytes = body.bytes();
         // True of every encoding with NUL bytes (UTF-16, UTF-32), which some readers
         // understand.
         if bytes.is_empty() || !condition.path.may_match(bytes) {

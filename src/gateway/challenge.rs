@@ -15,12 +15,14 @@ use super::respond::Reply;
 use super::resume::end_to_end;
 use super::verdict;
 use crate::channel::{Channel, Kind, Login, Resume};
+use crate::config::Config;
 use crate::decision::{self, Asker, ForAnswer};
-use crate::interaction::{self, Answer, Challenge, Held, HeldRequest, Leg, Level, Withheld};
+use crate::interaction::{self, Answer, Challenge, Held, HeldRequest, Key, Leg, Level, Withheld};
 use crate::login::LoginToken;
 use crate::login::page::LoginUrl;
 use crate::message::AnswerView;
 use crate::reason::Reason;
+use crate::time::Time;
 
 /// Makes the login URL and the answer that carries it.
 pub(super) async fn challenge(
@@ -118,21 +120,7 @@ async fn ask(
     state.metrics.challenged(&channel.name);
 
     let config = &exchange.config;
-    let callback = format!(
-        "{}{}/return/{}",
-        config.public_url, config.endpoints, channel.name
-    );
-    let login_url = login.page.url(
-        &login.keys,
-        &LoginUrl {
-            token: &token,
-            callback: &callback,
-            channel: &channel.name,
-            interaction: key.interaction(),
-            level: config.level_name(level),
-            now,
-        },
-    );
+    let login_url = login_url(config, login, key, &token, level, now);
     let continue_url = waiting.map_or(String::new(), |token| {
         format!(
             "{}{}/continue/{}",
@@ -141,7 +129,7 @@ async fn ask(
             token.expose()
         )
     });
-    let mut values = values(
+    let values = values(
         exchange,
         session,
         answer,
@@ -151,12 +139,36 @@ async fn ask(
         level,
         now,
     )?;
-    values.insert("code".into(), token.hash().code().into());
     let reply = login.challenge.reply(&values).map_err(|error| {
         tracing::error!(channel = %channel.name, %error, "the challenge could not be written");
         Reason::ChallengeImpossible
     })?;
     Ok(step_up(reply, answer, config.level_name(level), &login_url))
+}
+
+/// Where the customer logs in: the operator's page, or our own address that leads on
+/// to the provider.
+fn login_url(
+    config: &Config,
+    login: &Login,
+    key: &Key,
+    token: &LoginToken,
+    level: Level,
+    now: Time,
+) -> String {
+    let own = format!("{}{}", config.public_url, config.endpoints);
+    let Some(signing) = login.page() else {
+        return format!("{own}/login/{}", token.expose());
+    };
+    let values = LoginUrl {
+        token,
+        callback: &format!("{own}/return/{}", key.channel()),
+        channel: key.channel(),
+        interaction: key.interaction(),
+        level: config.level_name(level),
+        now,
+    };
+    signing.page.url(&signing.keys, &values)
 }
 
 /// What waits behind the `continue` URL: the request to send again after the login,
@@ -259,7 +271,7 @@ fn message(
 
 /// The answer as a customer of this level gets it.
 pub(super) fn withheld(channel: &Channel, answer: &AnswerView<'_>, level: Level) -> Option<Answer> {
-    let body = answer.body?;
+    let body = answer.body?.bytes().clone();
     let asker = Asker {
         level,
         ..Asker::ANONYMOUS
@@ -284,7 +296,7 @@ fn values(
     login_url: &str,
     continue_url: &str,
     level: Level,
-    now: crate::time::Time,
+    now: Time,
 ) -> Result<Map<String, Value>, Reason> {
     let route = exchange.route().ok_or(Reason::Internal)?;
     let channel = &route.channel;

@@ -331,9 +331,8 @@ fn judge(
         headers.append(name, value);
     }
     said.step("answer", format!("{status}, {} bytes", answer.body.len()));
-    let most = channel.inspection.max_body;
-    let body = Body::of(&headers, Bytes::from(answer.body.clone()), most);
-    let fits = answer.body.len() <= most;
+    let body = Body::new(Bytes::from(answer.body.clone()));
+    let fits = answer.body.len() <= channel.inspection.max_body;
     let view = AnswerView {
         status,
         headers: &headers,

@@ -14,6 +14,7 @@ use pingora::proxy::Session;
 use serde_json::Value;
 
 use super::disguise::{form_names, is_form, odd_charset};
+use super::endpoints::cookie_name;
 use super::exchange::Exchange;
 use crate::channel::inject::Facts;
 use crate::channel::{Channel, Kind, Owner};
@@ -89,7 +90,12 @@ pub(super) fn strip_connection(head: &mut RequestHeader) {
 /// The owner's cookie is between the customer and us: a backend that saw it could
 /// speak for the customer.
 fn without_own_cookie(head: &mut RequestHeader) {
-    let ours = [Owner::cookie_name(true), Owner::cookie_name(false)];
+    let ours = [
+        Owner::cookie_name(true),
+        Owner::cookie_name(false),
+        cookie_name(true),
+        cookie_name(false),
+    ];
     if !ours
         .iter()
         .any(|name| raw_cookies(&head.headers, name).next().is_some())

@@ -55,6 +55,7 @@ pub use server::{Options, Stop, serve};
 use crate::config::Config;
 use crate::identity::Caches;
 use crate::interaction::Store;
+use crate::login::oidc::Providers;
 use crate::outbound::Outbound;
 use crate::telemetry::Metrics;
 use crate::time::{Clock, Time};
@@ -68,6 +69,10 @@ pub struct State {
     pub store: Store,
     /// What verifiers remember.
     pub caches: Caches,
+    /// What OpenID providers announce.
+    pub providers: Providers,
+    /// Held by whoever looks for the interactions of a customer.
+    pub logouts: tokio::sync::Mutex<()>,
     /// The client for our own calls.
     pub outbound: Arc<Outbound>,
     /// Time.

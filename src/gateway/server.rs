@@ -31,6 +31,7 @@ use crate::admin;
 use crate::config::{self, Config, Listener};
 use crate::identity::Caches;
 use crate::interaction::{Interaction, Key, Store};
+use crate::login::oidc::Providers;
 use crate::outbound::Outbound;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
@@ -103,6 +104,8 @@ pub fn serve(options: Options) -> Result<(), String> {
         store: Store::memory(config.limits),
         config: ArcSwap::from_pointee(config),
         caches: Caches::new(outbound.clone()),
+        providers: Providers::default(),
+        logouts: tokio::sync::Mutex::default(),
         outbound,
         started: clock.now(),
         clock,

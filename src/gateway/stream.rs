@@ -303,8 +303,7 @@ fn released(channel: &Channel, format: Format, event: &Event, strip: &[usize]) -
     if strip.is_empty() {
         return event.raw.clone();
     }
-    let data = Body::new(event.data.clone());
-    let (_, data) = verdict::stripped(channel, HeaderMap::new(), &data, strip);
+    let (_, data) = verdict::stripped(channel, HeaderMap::new(), event.data.clone(), strip);
     match data == event.data {
         true => event.raw.clone(),
         false => format.replace(event, &data),

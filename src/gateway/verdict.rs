@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, ETAG, LAST_MODIFIED, TRANSFER_ENCODING,
-};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG, LAST_MODIFIED, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -78,7 +76,7 @@ pub(super) async fn carry_out(
     let Held {
         head, body, over, ..
     } = held;
-    let body = Body::of(&head.headers, body.freeze(), channel.inspection.max_body);
+    let body = Body::new(body.freeze());
     let view = AnswerView {
         status: head.status,
         headers: &head.headers,
@@ -100,7 +98,8 @@ pub(super) async fn carry_out(
         ForAnswer::Release { reason, strip } => {
             exchange.reason = reason;
             let of_head = session.req_header().method == Method::HEAD;
-            let (mut head, body) = released(channel, head, &body, &strip, reason, of_head)?;
+            let (mut head, body) =
+                released(channel, head, body.bytes().clone(), &strip, reason, of_head)?;
             exchange.add_cookie(&mut head)?;
             respond::write(session, head, body).await
         }
@@ -182,7 +181,7 @@ async fn bind(
 fn released(
     channel: &Channel,
     mut head: ResponseHeader,
-    body: &Body,
+    body: Bytes,
     strip: &[usize],
     reason: Reason,
     of_head: bool,
@@ -208,7 +207,7 @@ fn released(
 pub(super) fn stripped(
     channel: &Channel,
     mut headers: HeaderMap,
-    body: &Body,
+    body: Bytes,
     strip: &[usize],
 ) -> (HeaderMap, Bytes) {
     let (gone, body) = unflagged(channel, body, decision::format(&headers), strip);
@@ -218,44 +217,35 @@ pub(super) fn stripped(
     (headers, body)
 }
 
-/// The body without those flags, and the headers that go with them. What has no flag
-/// to take off goes on as it came.
+/// The body without those flags, and the headers that go with them.
 fn unflagged(
     channel: &Channel,
-    body: &Body,
+    mut body: Bytes,
     format: Option<Format>,
     strip: &[usize],
 ) -> (Vec<HeaderName>, Bytes) {
     let mut gone = Vec::new();
-    let mut left: Option<Vec<u8>> = None;
     for flag in strip.iter().filter_map(|index| channel.flags.get(*index)) {
         if let Some((name, _)) = &flag.header {
             gone.push(name.clone());
         }
         if let Some(condition) = &flag.json
-            && let Ok(plain) = body.plain()
-            && let Some(edited) = without(left.as_deref().unwrap_or(plain), format, &condition.path)
+            && let Some(edited) = without(&body, format, &condition.path)
         {
-            left = Some(edited);
+            body = edited;
+            gone.push(ETAG);
+            gone.extend(DIGESTS.iter().copied().map(HeaderName::from_static));
         }
     }
-    let Some(edited) = left.and_then(|left| body.edited(left)) else {
-        return (gone, body.bytes().clone());
-    };
-    gone.push(ETAG);
-    gone.extend(DIGESTS.iter().copied().map(HeaderName::from_static));
-    if body.is_coded() {
-        gone.push(CONTENT_ENCODING);
-    }
-    (gone, edited)
+    (gone, body)
 }
 
 /// The body without what the query selects, in each of its messages; `None` where it
 /// selects nothing.
-fn without(body: &[u8], format: Option<Format>, path: &JsonPath) -> Option<Vec<u8>> {
+fn without(body: &[u8], format: Option<Format>, path: &JsonPath) -> Option<Bytes> {
     let remove = |body: &[u8]| edit::remove_selected(body, path).ok().flatten();
     let Some(format) = format else {
-        return remove(body);
+        return remove(body).map(Bytes::from);
     };
     let mut changed = false;
     let pieces = format.pieces(body).map(|piece| match &piece {
@@ -269,7 +259,7 @@ fn without(body: &[u8], format: Option<Format>, path: &JsonPath) -> Option<Vec<u
         piece => piece.raw().clone(),
     });
     let edited = pieces.collect::<Vec<_>>().concat();
-    changed.then_some(edited)
+    changed.then(|| edited.into())
 }
 
 /// Takes off what tells of a body that cannot be judged, because it was not sent:

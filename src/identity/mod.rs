@@ -177,7 +177,7 @@ impl Verifier {
 /// The subject among claims: a string that is not blank, or a whole number, as its
 /// decimal text. Other numbers lose digits when read, and so could become another
 /// customer's; they are [`Reason::ProofClaim`], as everything else is.
-fn subject(claims: &Map<String, Value>, name: &str) -> Result<Box<str>, Reason> {
+pub(crate) fn subject(claims: &Map<String, Value>, name: &str) -> Result<Box<str>, Reason> {
     match claims.get(name) {
         Some(Value::String(text)) if !text.trim().is_empty() => Ok(text.as_str().into()),
         Some(Value::Number(number)) if !number.is_f64() => Ok(number.to_string().into()),

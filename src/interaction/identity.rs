@@ -60,6 +60,12 @@ impl Identity {
             .cloned()
     }
 
+    /// Whether this text is its subject, or can be the text of a claim: a quick look.
+    pub fn mentions(&self, text: &str) -> bool {
+        let escaped = |c: char| c.is_control() || c == '"' || c == '\\';
+        self.text.contains(text) || text.contains(escaped)
+    }
+
     /// Approximate heap size in bytes.
     pub fn weight(&self) -> usize {
         // The two counters of an `Arc` lie beside it.

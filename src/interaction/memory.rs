@@ -16,6 +16,7 @@ use dashmap::mapref::entry::Entry;
 use tokio::sync::Notify;
 
 use super::held::TokenHash;
+use super::identity::Identity;
 use super::state::{Clocks, Interaction};
 use super::store::{Key, Limits};
 use crate::reason::Reason;
@@ -141,6 +142,15 @@ impl Memory {
 
     pub(super) fn locate_held(&self, token: &TokenHash) -> Option<Key> {
         self.held.get(token).map(|key| key.clone())
+    }
+
+    pub(super) fn find(&self, channel: &str, wanted: impl Fn(&Identity) -> bool) -> Vec<Key> {
+        self.interactions
+            .iter()
+            .filter(|slot| slot.key().channel() == channel)
+            .filter(|slot| slot.as_ref().as_ref().is_some_and(|i| i.is_of(&wanted)))
+            .map(|slot| slot.key().clone())
+            .collect()
     }
 
     pub(super) fn bell(&self, key: &Key) -> &Notify {

@@ -3,6 +3,7 @@
 //! Everything here is pure: time comes in as an argument, nothing touches a
 //! socket. [`store`] keeps interactions and makes each transition atomic.
 
+mod attempt;
 mod held;
 mod identity;
 mod memory;
@@ -10,10 +11,11 @@ mod outbox;
 mod state;
 pub mod store;
 
+pub use attempt::Attempt;
 pub use held::{Answer, Challenge, Held, HeldRequest, Redeemed, TokenHash};
 pub use identity::{Identity, Level};
 pub use outbox::{Bounds, Leg, Withheld};
-pub use state::{Clocks, Evidence, Interaction, OwnerHash, Standing, Unbound};
+pub use state::{Clocks, Evidence, Interaction, OwnerHash, Standing};
 pub use store::{Key, Limits, Store};
 
 #[cfg(test)]

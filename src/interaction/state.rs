@@ -6,25 +6,21 @@
 //!   is served as anonymous, and neither keeps it alive nor changes it.
 //! * A clock has run out at exactly its timeout, not after it.
 //! * The subject never changes: not after the login ran out, not after a logout.
-//! * A login that has to be bound counts only once it is: see [`binding`].
 //! * A login token is good once; a newer one, a logout and the end revoke it.
 //! * A withheld message goes to nobody below the level that its flag demands; it
 //!   outlives a newer login URL, but neither a logout nor the end.
-
-mod binding;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use subtle::ConstantTimeEq;
 
+use super::attempt::{Attempt, Attempts};
 use super::held::{Challenge, Held, HeldRequest, Redeemed, TokenHash};
 use super::identity::{Identity, Level};
-use binding::Proven;
-pub use binding::Unbound;
-
 use super::outbox::{Bounds, Leg, Outbox, Withheld};
 use crate::reason::Reason;
+use crate::secret::Secret;
 use crate::time::Time;
 
 /// SHA-256 of whatever ties a request to the interaction's owner.
@@ -109,8 +105,8 @@ struct Login {
 struct Rare {
     /// The outstanding login URL.
     challenge: Option<Challenge>,
-    /// A login that succeeded and waits to be bound; the challenge is its ticket then.
-    proven: Option<Proven>,
+    /// Where that leads to an identity provider: who is on the way there and back.
+    attempts: Attempts,
     /// What waits behind the `continue` URL, and the hash of that URL's own token.
     held: Option<(TokenHash, Held)>,
     /// Messages that wait for a login.
@@ -245,7 +241,7 @@ impl Interaction {
         self.admit(evidence)?;
         let rare = self.rare.get_or_insert_default();
         rare.challenge = Some(challenge);
-        rare.proven = None;
+        rare.attempts = Attempts::default();
         rare.held = held;
         Ok(())
     }
@@ -311,6 +307,36 @@ impl Interaction {
         released
     }
 
+    /// Notes that a browser goes to the identity provider by the login URL with this
+    /// token; says what level the login is for. Consumes nothing: however often the
+    /// URL is opened, it counts until a login is complete. [`Reason::TokenUnknown`],
+    /// [`Reason::TokenExpired`].
+    pub fn attempt(
+        &mut self,
+        token: &TokenHash,
+        attempt: Attempt,
+        now: Time,
+    ) -> Result<Level, Reason> {
+        let (level, attempts) = self.attempts(token, now)?;
+        attempts.begin(attempt);
+        Ok(level)
+    }
+
+    /// A browser is back from the identity provider: hands out the attempt's seed, and
+    /// the level that was demanded. An attempt ends once, and in the browser in which it
+    /// began: [`Reason::LoginState`], [`Reason::LoginBrowser`]; further as
+    /// [`Interaction::attempt`].
+    pub fn end_attempt(
+        &mut self,
+        token: &TokenHash,
+        state: &[u8; 32],
+        browser: &[u8; 32],
+        now: Time,
+    ) -> Result<(Level, Secret), Reason> {
+        let (level, attempts) = self.attempts(token, now)?;
+        Ok((level, attempts.end(state, browser)?))
+    }
+
     /// Consumes the outstanding login token: [`Reason::TokenExpired`] when its
     /// time is over, [`Reason::TokenUnknown`] when it is not this one. Single
     /// use: after `Ok` (and after `TokenExpired`) there is no challenge any more.
@@ -319,8 +345,9 @@ impl Interaction {
         let rare = self.rare.as_mut().ok_or(Reason::TokenUnknown)?;
         let challenge = rare
             .challenge
-            .take_if(|challenge| challenge.token == *token && rare.proven.is_none())
+            .take_if(|challenge| challenge.token == *token)
             .ok_or(Reason::TokenUnknown)?;
+        rare.attempts = Attempts::default();
         if challenge.expired(now) {
             rare.consumed = Some((*token, Reason::TokenExpired));
             if let Some((_, held)) = &mut rare.held {
@@ -401,8 +428,8 @@ impl Interaction {
             let held = rare.held.as_ref().map_or(0, |(_, held)| held.weight());
             let former = rare.former.as_ref().map_or(0, |name| name.len());
             let latest = rare.latest.as_ref().map_or(0, |latest| latest.weight());
-            let proven = rare.proven.as_ref().map_or(0, Proven::weight);
-            size_of::<Rare>() + held + former + proven + latest + rare.outbox.weight()
+            let attempts = rare.attempts.weight();
+            size_of::<Rare>() + held + former + latest + attempts + rare.outbox.weight()
         });
         size_of::<Self>() + login + rare
     }
@@ -415,6 +442,24 @@ impl Interaction {
     /// Whether a login counts right now.
     pub(super) fn authenticated(&self, clocks: &Clocks, now: Time) -> bool {
         self.login(clocks, now).is_some()
+    }
+
+    /// Whether its login, counting or run out, is one that is looked for.
+    pub(super) fn is_of(&self, wanted: impl Fn(&Identity) -> bool) -> bool {
+        self.login
+            .as_ref()
+            .is_some_and(|login| wanted(&login.identity))
+    }
+
+    /// The attempts of the login URL with this token, as long as it counts.
+    fn attempts(&mut self, token: &TokenHash, now: Time) -> Result<(Level, &mut Attempts), Reason> {
+        let rare = self.rare.as_mut().ok_or(Reason::TokenUnknown)?;
+        let outstanding = rare.challenge.as_ref().filter(|c| c.token == *token);
+        let challenge = outstanding.ok_or(Reason::TokenUnknown)?;
+        match challenge.expired(now) {
+            true => Err(Reason::TokenExpired),
+            false => Ok((challenge.level, &mut rare.attempts)),
+        }
     }
 
     /// The outstanding login URL.
@@ -438,7 +483,6 @@ impl Interaction {
     fn slim(&mut self) {
         self.rare.take_if(|rare| {
             rare.challenge.is_none()
-                && rare.proven.is_none()
                 && rare.held.is_none()
                 && rare.outbox.is_empty()
                 && rare.latest.is_none()

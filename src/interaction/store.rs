@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::held::TokenHash;
+use super::identity::Identity;
 use super::memory::Memory;
 use super::state::{Clocks, Interaction};
 use crate::reason::Reason;
@@ -114,6 +115,14 @@ impl Store {
     /// The interaction that a `continue` URL's own token belongs to.
     pub async fn locate_held(&self, token: &TokenHash) -> Option<Key> {
         self.0.locate_held(token)
+    }
+
+    /// The interactions of a channel whose customer, logged in now or before, is the one
+    /// looked for. There is no index of customers, since a million interactions would pay
+    /// for it all the time: every interaction is looked at, a shard at a time, which takes
+    /// some 100 ms for a million. Not for a thread that serves others meanwhile.
+    pub fn find(&self, channel: &str, wanted: impl Fn(&Identity) -> bool) -> Vec<Key> {
+        self.0.find(channel, wanted)
     }
 
     /// Rings after every change of the interaction, and sometimes without one.

@@ -23,6 +23,7 @@ pub struct Metrics {
     events: Family<Code, Counter>,
     challenges: Family<Channel, Counter>,
     returns: Family<Code, Counter>,
+    revocations: Family<Channel, Counter>,
     resumes: Family<Outcome, Counter>,
     messages: Family<Code, Counter>,
     sockets: Family<Channel, Gauge>,
@@ -75,6 +76,7 @@ impl Metrics {
             events: Family::default(),
             challenges: Family::default(),
             returns: Family::default(),
+            revocations: Family::default(),
             resumes: Family::default(),
             messages: Family::default(),
             sockets: Family::default(),
@@ -105,6 +107,11 @@ impl Metrics {
             "login_returns",
             "Returns of login pages by reason code",
             metrics.returns.clone(),
+        );
+        registry.register(
+            "revocations",
+            "Logins that an identity provider ended",
+            metrics.revocations.clone(),
         );
         registry.register(
             "resumes",
@@ -179,6 +186,15 @@ impl Metrics {
     /// A login page returned.
     pub fn returned(&self, channel: &str, reason: Reason) {
         self.returns.get_or_create(&code(channel, reason)).inc();
+    }
+
+    /// A provider's logout ended this many logins.
+    pub fn revoked(&self, channel: &str, count: usize) {
+        self.revocations
+            .get_or_create(&Channel {
+                channel: channel.to_owned(),
+            })
+            .inc_by(count as u64);
     }
 
     /// A conversation was resumed, or not.

@@ -12,6 +12,7 @@ mod doubles;
 mod examples;
 mod explained;
 mod held_answers;
+mod oidc;
 mod operating;
 mod prechat;
 mod resume;

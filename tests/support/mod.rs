@@ -14,6 +14,7 @@
 //! | [`login`] | the login page's side: reads login URLs, signs returns |
 //! | [`metrics`] | what the admin listener counts |
 //! | [`node`] | the real backends of `tests/backends`, run by node |
+//! | [`provider`] | an OpenID provider that lies when it is told to |
 //! | [`tls`] | one certificate for everybody |
 //! | [`ports`] | free ports |
 
@@ -29,6 +30,7 @@ pub mod metrics;
 pub mod node;
 pub mod origin;
 pub mod ports;
+pub mod provider;
 pub mod script;
 pub mod tls;
 pub mod websocket;
@@ -42,6 +44,7 @@ pub use message::{Answer, Request};
 pub use metrics::Metrics;
 pub use node::{Node, Talk};
 pub use origin::Origin;
+pub use provider::Provider;
 pub use script::{Framing, Reply, Seen};
 pub use websocket::{Frame, SocketOrigin, WebSocket};
 pub use wire::Wire;

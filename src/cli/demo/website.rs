@@ -75,7 +75,7 @@ impl Setting {
             public_url: config.public_url.to_string(),
             return_url: format!("{endpoints}/return/{channel}"),
             channel: channel.to_owned(),
-            keys: known.login.as_ref()?.keys.clone(),
+            keys: known.login.as_ref()?.page()?.keys.clone(),
             authentication_timeout: known.clocks.authentication_timeout?,
             token_ttl: known.clocks.token_ttl?,
         })

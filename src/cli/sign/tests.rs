@@ -183,7 +183,8 @@ fn config() -> Config {
 #[test]
 fn a_configuration_says_key_names_and_place() {
     let config = config();
-    let web = config.channel("web").unwrap().login.as_ref().unwrap();
+    let login = config.channel("web").unwrap().login.as_ref();
+    let web = login.unwrap().page().unwrap();
     let token = LoginToken::parse(&token()).unwrap();
     let values = LoginUrl {
         token: &token,

@@ -68,6 +68,16 @@ impl<'t> Node<'t> {
         self.error(Wrong::new(message, help));
     }
 
+    /// Reports that its key names none of the levels `names`, with the nearest of them.
+    pub(in crate::config) fn unknown_key(self, names: &[&str]) {
+        let help = match nearest(self.name, names.iter().copied()) {
+            Some(nearest) => format!("did you mean `{nearest}`? {}", listed("known", names)),
+            None => listed("known", names),
+        };
+        let message = format!("`{}`: there is no such level", clean(self.name));
+        self.error_key(Wrong::new(message, help));
+    }
+
     pub(in crate::config) fn boolean(self) -> Option<bool> {
         match self.value {
             DeValue::Boolean(value) => Some(*value),

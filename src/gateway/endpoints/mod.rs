@@ -5,11 +5,14 @@
 //! | `POST return/{channel}` | a login page's signed return, server to server |
 //! | `GET return/{channel}` | the same by the customer's browser; leads on to `done` |
 //! | `GET done/{code}` | a small page that says how it went |
-//! | `GET`, `POST bind/{ticket}` | whose chat a login is for |
 //! | `GET continue/{token}` | waits for the answer to the held request |
+//! | `GET login/{token}` | a login URL that leads on to an OpenID provider |
+//! | `GET callback/{channel}` | the browser comes back from there |
+//! | `POST backchannel-logout/{channel}` | the provider logs a customer out |
 //! | `GET jwks.json` | the keys that sign assertions |
 
-mod bind;
+mod outcome;
+mod provider;
 mod resumed;
 mod returned;
 
@@ -18,6 +21,8 @@ use std::sync::Arc;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode};
 use pingora::proxy::Session;
+
+pub(in crate::gateway) use provider::cookie_name;
 
 use super::State;
 use super::admit::Target;
@@ -32,10 +37,14 @@ pub(super) enum Endpoint {
     Return(String),
     /// The page after a login.
     Done(String),
-    /// Where it is said whose chat a login is for.
-    Bind(String),
     /// A `continue` URL.
     Continue(String),
+    /// A login URL that leads on to a provider.
+    Login(String),
+    /// The way back from a provider.
+    Callback(String),
+    /// A provider's logout.
+    Logout(String),
     /// The key set.
     Jwks,
     /// Nothing of ours, but under our path.
@@ -48,8 +57,10 @@ impl Endpoint {
         match self {
             Self::Return(_) => "return",
             Self::Done(_) => "done",
-            Self::Bind(_) => "bind",
             Self::Continue(_) => "continue",
+            Self::Login(_) => "login",
+            Self::Callback(_) => "callback",
+            Self::Logout(_) => "backchannel-logout",
             Self::Jwks => "jwks",
             Self::Unknown => "",
         }
@@ -65,8 +76,10 @@ pub(super) fn find(config: &Config, path: &str) -> Option<Endpoint> {
     Some(match rest.split_once('/') {
         Some(("return", channel)) => Endpoint::Return(channel.to_owned()),
         Some(("done", code)) => Endpoint::Done(code.to_owned()),
-        Some(("bind", ticket)) => Endpoint::Bind(ticket.to_owned()),
         Some(("continue", token)) => Endpoint::Continue(token.to_owned()),
+        Some(("login", token)) => Endpoint::Login(token.to_owned()),
+        Some(("callback", channel)) => Endpoint::Callback(channel.to_owned()),
+        Some(("backchannel-logout", channel)) => Endpoint::Logout(channel.to_owned()),
         None if rest == "jwks.json" => Endpoint::Jwks,
         _ => Endpoint::Unknown,
     })
@@ -91,19 +104,28 @@ pub(super) async fn serve(
             returned::by_browser(state, exchange, &channel, target).await
         }
         Endpoint::Return(_) => not_allowed("GET, POST"),
-        Endpoint::Done(code) if get => returned::done(&code),
-        Endpoint::Bind(ticket) if *method == Method::GET => {
-            bind::asked(state, session, exchange, &ticket).await
-        }
-        Endpoint::Bind(ticket) if *method == Method::POST => {
-            bind::answered(state, session, exchange, &ticket).await?
-        }
-        Endpoint::Bind(_) => not_allowed("GET, POST"),
+        Endpoint::Done(code) if get => outcome::done(&code),
         Endpoint::Continue(token) if get || *method == Method::OPTIONS => {
             resumed::wait(state, session, exchange, &token, method).await
         }
+        Endpoint::Login(token) if get => {
+            let headers = session.req_header().headers.clone();
+            provider::open(state, exchange, &token, &headers, method).await
+        }
+        Endpoint::Callback(channel) if *method == Method::GET => {
+            let headers = session.req_header().headers.clone();
+            provider::callback(state, exchange, &channel, target, &headers).await
+        }
+        Endpoint::Logout(channel) if *method == Method::POST => {
+            provider::log_out(state, session, exchange, &channel).await?
+        }
+        Endpoint::Logout(_) => not_allowed("POST"),
         Endpoint::Jwks if get => jwks(&exchange.config),
-        Endpoint::Done(_) | Endpoint::Continue(_) | Endpoint::Jwks => not_allowed("GET"),
+        Endpoint::Done(_)
+        | Endpoint::Continue(_)
+        | Endpoint::Login(_)
+        | Endpoint::Callback(_)
+        | Endpoint::Jwks => not_allowed("GET"),
         Endpoint::Unknown => {
             exchange.reason = Reason::NoRoute;
             Reply::refusal(Reason::NoRoute, exchange.id())

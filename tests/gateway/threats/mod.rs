@@ -1,6 +1,5 @@
 //! What has broken gateways of this kind; each test fails when the defence is taken out.
 
-mod binding;
 mod bodies;
 mod framing;
 mod headers;

@@ -1,0 +1,176 @@
+//! How a login ended: the interaction is marked, the log and the metrics are told,
+//! and the customer sees a page. The same for every kind of login page.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use super::super::State;
+use super::super::exchange::Exchange;
+use super::super::respond::Reply;
+use super::super::resume;
+use crate::channel::Channel;
+use crate::interaction::{Evidence, Held, Identity, Level, TokenHash};
+use crate::reason::Reason;
+
+/// The channel of this name.
+pub(super) fn channel(exchange: &Exchange, name: &str) -> Result<Arc<Channel>, Reason> {
+    let channel = exchange.config.channel(name);
+    channel.cloned().ok_or(Reason::ReturnChannel)
+}
+
+/// Consumes the token and marks the interaction: `login` gives the identity for the
+/// level that was demanded, or says why there is none.
+pub(super) async fn redeem(
+    state: &Arc<State>,
+    exchange: &mut Exchange,
+    channel: &Arc<Channel>,
+    token: TokenHash,
+    login: impl Fn(Level) -> Result<Identity, Reason> + Send + Sync,
+) -> Result<Reason, Reason> {
+    let now = state.clock.now();
+    let key = state.store.locate(&token).await?;
+    if key.channel() != &*channel.name {
+        return Err(Reason::ReturnChannel);
+    }
+    exchange.key = Some(key.clone());
+    let redeemed = state
+        .store
+        .update(&key, &channel.clocks, now, |slot| {
+            let interaction = slot.as_mut().ok_or(Reason::TokenRevoked)?;
+            let redeemed = interaction.redeem(&token, now)?;
+            let logged_in = login(redeemed.level).and_then(|identity| {
+                let identity = Arc::new(identity);
+                // The token speaks for the owner.
+                interaction.log_in(identity.clone(), &channel.clocks, Evidence::Unasked, now)?;
+                Ok(identity)
+            });
+            // What is still withheld now asks for more than this login reaches.
+            let failed = match (&logged_in, &redeemed.held) {
+                (Err(reason), _) => Some(*reason),
+                (Ok(_), None) => Some(Reason::Flagged),
+                (Ok(_), Some(_)) => None,
+            };
+            if let (Some(reason), Some(waiting)) = (failed, &redeemed.waiting) {
+                interaction.resolve(waiting, Held::Failed(reason));
+            }
+            Ok::<_, Reason>((redeemed, logged_in))
+        })
+        .await??;
+
+    match redeemed {
+        (redeemed, Ok(identity)) => {
+            resume::after_login(
+                state,
+                &exchange.config,
+                channel,
+                &key,
+                identity,
+                redeemed,
+                now,
+            );
+            Ok(Reason::LoginSucceeded)
+        }
+        // Validly signed and told: the login page did its part.
+        (_, Err(reason @ (Reason::LoginFailed | Reason::LoginCancelled))) => Ok(reason),
+        (_, Err(reason)) => Err(reason),
+    }
+}
+
+/// Tells the log and the metrics.
+pub(super) fn note(
+    state: &State,
+    exchange: &mut Exchange,
+    endpoint: &'static str,
+    channel: &str,
+    outcome: Result<Reason, Reason>,
+) {
+    let (Ok(reason) | Err(reason)) = outcome;
+    exchange.reason = reason;
+    let known = exchange
+        .config
+        .channel(channel)
+        .map_or("", |channel| &*channel.name);
+    state.metrics.returned(known, reason);
+    exchange.endpoint = Some((endpoint, known.to_owned()));
+}
+
+/// Sends the browser on, so that what it brought leaves the address bar.
+pub(super) fn lead_on(
+    exchange: &Exchange,
+    channel: &str,
+    outcome: Result<Reason, Reason>,
+) -> Reply {
+    let config = &exchange.config;
+    let login = config
+        .channel(channel)
+        .and_then(|channel| channel.login.as_ref());
+    let place = login.and_then(|login| login.return_to.as_deref());
+    match (outcome, place) {
+        (Ok(_), Some(place)) => Reply::see_other(place),
+        (Ok(reason) | Err(reason), _) => {
+            Reply::see_other(&format!("{}/done/{}", config.endpoints, reason.code()))
+        }
+    }
+}
+
+/// The page after a login, by its reason's code. Shows nothing that came with the request.
+pub(super) fn done(code: &str) -> Reply {
+    match Reason::ALL.iter().find(|reason| reason.code() == code) {
+        Some(reason) => page(StatusCode::OK, *reason),
+        None => Reply::new(StatusCode::NOT_FOUND),
+    }
+}
+
+/// The page that says how it went.
+pub(super) fn page(status: StatusCode, reason: Reason) -> Reply {
+    let code = reason.code();
+    let (title, text) = match reason {
+        Reason::LoginSucceeded => (
+            "You are logged in",
+            "You can close this page and return to your chat.",
+        ),
+        Reason::LoginCancelled => (
+            "Login cancelled",
+            "Nothing was shared. You can return to your chat.",
+        ),
+        Reason::LoginFailed => (
+            "The login did not succeed",
+            "You can return to your chat and ask again.",
+        ),
+        Reason::TokenExpired | Reason::TokenUsed | Reason::TokenRevoked => (
+            "This login link is no longer valid",
+            "Return to your chat and ask again: you will get a new link.",
+        ),
+        Reason::ProviderUnavailable | Reason::ProviderError => (
+            "The login is not available just now",
+            "Nothing is lost: open the link in your chat again in a moment.",
+        ),
+        Reason::LoginLevel => (
+            "A stronger login is needed",
+            "Open the link in your chat again, and log in with a second factor.",
+        ),
+        Reason::LoginStale
+        | Reason::LoginState
+        | Reason::LoginBrowser
+        | Reason::LoginCode
+        | Reason::LoginNonce => (
+            "The login could not be completed",
+            "Open the link in your chat again, in the browser that you log in with.",
+        ),
+        _ => (
+            "The login could not be completed",
+            "Return to your chat and ask again.",
+        ),
+    };
+    Reply::page(
+        status,
+        format!(
+            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>{title}</title>\
+             <style>body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:20vh auto;padding:0 1rem;text-align:center}}\
+             small{{color:#666}}</style></head><body><main><h1>{title}</h1><p>{text}</p>\
+             <p><small>{code}</small></p></main></body></html>"
+        ),
+    )
+}

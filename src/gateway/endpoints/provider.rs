@@ -1,0 +1,376 @@
+//! The login at an OpenID provider: there, back, and the logout behind the back.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use http::header::{CONTENT_TYPE, RETRY_AFTER, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use pingora::proxy::Session;
+
+use super::super::State;
+use super::super::admit::Target;
+use super::super::exchange::Exchange;
+use super::super::respond::{self, Reply};
+use super::outcome;
+use crate::channel::{Channel, Login};
+use crate::config::Config;
+use crate::interaction::{Identity, Key, Level, TokenHash};
+use crate::login::LoginToken;
+use crate::login::oidc::id_token::Wanted;
+use crate::login::oidc::logout::Logout;
+use crate::login::oidc::{Callback, Metadata, Pending, Provider, attempt};
+use crate::message::header::raw_cookies;
+use crate::message::target::pairs;
+use crate::reason::Reason;
+use crate::secret::Secret;
+
+/// Longest logout request that is read.
+const MAX_LOGOUT: usize = 16 << 10;
+
+/// The name of the cookie by which a browser is known again. One is enough for all
+/// the logins that it has open.
+pub(in crate::gateway) const fn cookie_name(secure: bool) -> &'static str {
+    match secure {
+        true => "__Host-chatgate-login",
+        false => "chatgate-login",
+    }
+}
+
+/// The login URL of a challenge: leads on to the provider. The token stays good until
+/// a login is complete, however often this is opened, and by whom.
+pub(super) async fn open(
+    state: &Arc<State>,
+    exchange: &mut Exchange,
+    token: &str,
+    headers: &HeaderMap,
+    method: &Method,
+) -> Reply {
+    let Some(token) = LoginToken::parse(token).map(|token| token.hash()) else {
+        return refuse(exchange, Reason::TokenUnknown);
+    };
+    let (channel, key) = match locate(state, exchange, &token).await {
+        Ok(found) => found,
+        Err(reason) => return refuse(exchange, reason),
+    };
+    exchange.endpoint = Some(("login", channel.name.to_string()));
+    exchange.key = Some(key.clone());
+    if *method == Method::HEAD {
+        // Whoever only looks begins nothing.
+        return Reply::new(StatusCode::NO_CONTENT);
+    }
+    match depart(state, exchange, &channel, &key, &token, headers).await {
+        Ok(reply) => reply,
+        Err(reason) => refuse(exchange, reason),
+    }
+}
+
+async fn depart(
+    state: &State,
+    exchange: &Exchange,
+    channel: &Channel,
+    key: &Key,
+    token: &TokenHash,
+    headers: &HeaderMap,
+) -> Result<Reply, Reason> {
+    let config = &exchange.config;
+    let provider = provider(channel)?;
+    let metadata = metadata(state, provider).await?;
+    let secure = config.public_url.starts_with("https://");
+    let known = cookie(headers, secure);
+    let browser = match &known {
+        Some(known) => known.expose().to_owned(),
+        None => LoginToken::generate().expose().to_owned(),
+    };
+    let pending = Pending::new(token);
+    let begun = pending.attempt(&browser);
+    let now = state.clock.now();
+    let demanded = state
+        .store
+        .update(key, &channel.clocks, now, |slot| {
+            let interaction = slot.as_mut().ok_or(Reason::TokenRevoked)?;
+            interaction.attempt(token, begun.clone(), now)
+        })
+        .await??;
+    let redirect_uri = redirect_uri(config, &channel.name);
+    let url = provider.authorization_url(&metadata, &pending, &redirect_uri, demanded);
+    let reply = Reply::see_other(&url);
+    if known.is_some() {
+        return Ok(reply);
+    }
+    let name = cookie_name(secure);
+    let secure = if secure { "; Secure" } else { "" };
+    let cookie = format!("{name}={browser}; Path=/; HttpOnly; SameSite=Lax{secure}");
+    let mut cookie = HeaderValue::from_str(&cookie).map_err(|_| Reason::Internal)?;
+    cookie.set_sensitive(true);
+    Ok(reply.with(SET_COOKIE, cookie))
+}
+
+/// The browser is back from the provider.
+pub(super) async fn callback(
+    state: &Arc<State>,
+    exchange: &mut Exchange,
+    channel: &str,
+    target: &Target,
+    headers: &HeaderMap,
+) -> Reply {
+    let query = target.query.as_deref().unwrap_or_default();
+    let outcome = arrive(state, exchange, channel, query, headers).await;
+    outcome::note(state, exchange, "callback", channel, outcome);
+    match outcome {
+        Err(reason @ (Reason::ProviderUnavailable | Reason::ProviderError)) => later(reason),
+        outcome => outcome::lead_on(exchange, channel, outcome),
+    }
+}
+
+async fn arrive(
+    state: &Arc<State>,
+    exchange: &mut Exchange,
+    channel: &str,
+    query: &str,
+    headers: &HeaderMap,
+) -> Result<Reason, Reason> {
+    let channel = outcome::channel(exchange, channel)?;
+    let provider = provider(&channel)?;
+    let callback = Callback::read(query)?;
+    let token = callback.state.token();
+    let key = state.store.locate(&token).await?;
+    if key.channel() != &*channel.name {
+        return Err(Reason::ReturnChannel);
+    }
+    exchange.key = Some(key.clone());
+    let config = exchange.config.clone();
+    let secure = config.public_url.starts_with("https://");
+    let browser = cookie(headers, secure).ok_or(Reason::LoginBrowser)?;
+    let browser = attempt::browser_hash(browser.expose());
+    let metadata = metadata(state, provider).await?;
+    let now = state.clock.now();
+    let (demanded, seed) = state
+        .store
+        .update(&key, &channel.clocks, now, |slot| {
+            let interaction = slot.as_mut().ok_or(Reason::TokenRevoked)?;
+            interaction.end_attempt(&token, &callback.state.hash(), &browser, now)
+        })
+        .await??;
+    match &callback.issuer {
+        Some(issuer) if **issuer != *provider.issuer => return Err(Reason::LoginIssuer),
+        None if metadata.names_itself => return Err(Reason::LoginIssuer),
+        _ => {}
+    }
+    let login = match &callback.outcome {
+        Ok(code) => {
+            let redirect_uri = redirect_uri(&config, &channel.name);
+            let identity = identify(
+                state,
+                provider,
+                &metadata,
+                code,
+                &seed,
+                &redirect_uri,
+                demanded,
+            );
+            Ok(identity.await?)
+        }
+        Err(denial) => match denial.reason() {
+            reason @ (Reason::LoginCancelled | Reason::LoginFailed) => Err(reason),
+            reason => return Err(reason),
+        },
+    };
+    outcome::redeem(state, exchange, &channel, token, |_| login.clone()).await
+}
+
+/// Who logged in, by the code that came back.
+async fn identify(
+    state: &State,
+    provider: &Provider,
+    metadata: &Metadata,
+    code: &Secret,
+    seed: &Secret,
+    redirect_uri: &str,
+    demanded: Level,
+) -> Result<Identity, Reason> {
+    let outbound = &state.outbound;
+    let now = state.clock.now();
+    let tokens = provider
+        .exchange(metadata, code, seed, redirect_uri, outbound, now)
+        .await?;
+    let text = std::str::from_utf8(tokens.id_token.expose()).map_err(|_| Reason::ProofMalformed)?;
+    let (algorithm, claims) = provider.verify(metadata, text, &state.caches, now).await?;
+    let wanted = Wanted {
+        seed,
+        demanded,
+        algorithm,
+        access_token: tokens.access_token.as_ref(),
+    };
+    provider.check(&claims, &wanted, state.clock.now())?;
+    let more = provider
+        .userinfo(metadata, &tokens, &claims, outbound)
+        .await?;
+    provider.identity(claims, more, demanded)
+}
+
+/// The provider logs a customer out (OpenID Connect Back-Channel Logout 1.0, section 2.5).
+pub(super) async fn log_out(
+    state: &Arc<State>,
+    session: &mut Session,
+    exchange: &mut Exchange,
+    channel: &str,
+) -> pingora::Result<Reply> {
+    respond::go_on(session).await?;
+    let mut body = BytesMut::new();
+    while let Some(chunk) = session.read_request_body().await? {
+        if body.len() + chunk.len() > MAX_LOGOUT {
+            return Ok(logout_answer(exchange, Err(Reason::ReturnMalformed)));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    let form = session.req_header().headers.get(CONTENT_TYPE).cloned();
+    let outcome = match outcome::channel(exchange, channel) {
+        Err(reason) => Err(reason),
+        Ok(channel) => {
+            exchange.endpoint = Some(("backchannel-logout", channel.name.to_string()));
+            let token = logout_token(form.as_ref(), &body);
+            match token {
+                Ok(token) => revoke(state, &channel, &token).await,
+                Err(reason) => Err(reason),
+            }
+        }
+    };
+    Ok(logout_answer(exchange, outcome))
+}
+
+/// Revokes every interaction of the channel that the token concerns.
+async fn revoke(state: &Arc<State>, channel: &Arc<Channel>, token: &str) -> Result<Reason, Reason> {
+    let provider = provider(channel)?;
+    let metadata = metadata(state, provider).await?;
+    let now = state.clock.now();
+    let (_, claims) = provider
+        .verify(&metadata, token, &state.caches, now)
+        .await?;
+    let logout = provider.logout(&claims, now)?;
+    let name = [&*channel.name, "backchannel logout", &*logout.id];
+    state.caches.replays.use_once(name, logout.expires, now)?;
+    let mut revoked = 0;
+    for key in concerned(state, channel, logout).await? {
+        let changed = state.store.update(&key, &channel.clocks, now, |slot| {
+            slot.as_mut().map(crate::interaction::Interaction::log_out)
+        });
+        revoked += usize::from(changed.await?.is_some());
+    }
+    state.metrics.revoked(&channel.name, revoked);
+    tracing::info!(channel = %channel.name, revoked, "logged out by the provider");
+    Ok(Reason::LoggedOut)
+}
+
+/// A look at all interactions takes its time: it is done by a thread that serves
+/// nobody else, one look at a time.
+async fn concerned(
+    state: &Arc<State>,
+    channel: &Arc<Channel>,
+    logout: Logout,
+) -> Result<Vec<Key>, Reason> {
+    let _turn = state.logouts.lock().await;
+    let (state, channel) = (state.clone(), channel.clone());
+    let look = move || {
+        let Ok(provider) = provider(&channel) else {
+            return Vec::new();
+        };
+        let wanted = |identity: &Identity| provider.concerns(&logout, identity);
+        state.store.find(&channel.name, wanted)
+    };
+    tokio::task::spawn_blocking(look)
+        .await
+        .map_err(|_| Reason::Internal)
+}
+
+fn logout_token(content_type: Option<&HeaderValue>, body: &[u8]) -> Result<String, Reason> {
+    let kind = content_type.and_then(|kind| kind.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
+    if !kind.is_some_and(|kind| kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")) {
+        return Err(Reason::ReturnMalformed);
+    }
+    let body = std::str::from_utf8(body).map_err(|_| Reason::ReturnMalformed)?;
+    let mut tokens = pairs(body)
+        .into_iter()
+        .filter(|(name, _)| name == "logout_token");
+    match (tokens.next(), tokens.next()) {
+        (Some((_, token)), None) => Ok(token),
+        (None, _) => Err(Reason::ReturnMalformed),
+        (Some(_), Some(_)) => Err(Reason::ReturnDuplicate),
+    }
+}
+
+/// 200 or 400, and 503 where another try may succeed (section 2.8).
+fn logout_answer(exchange: &mut Exchange, outcome: Result<Reason, Reason>) -> Reply {
+    let (Ok(reason) | Err(reason)) = outcome;
+    exchange.reason = reason;
+    match outcome {
+        Ok(_) => Reply::new(StatusCode::OK),
+        Err(Reason::ProviderUnavailable | Reason::StoreFull) => {
+            Reply::refusal(reason, exchange.id())
+        }
+        Err(_) => Reply::json(
+            StatusCode::BAD_REQUEST,
+            &serde_json::json!({ "error": "invalid_request" }),
+        ),
+    }
+}
+
+/// The channel and the interaction of a login URL.
+async fn locate(
+    state: &State,
+    exchange: &Exchange,
+    token: &TokenHash,
+) -> Result<(Arc<Channel>, Key), Reason> {
+    let key = state.store.locate(token).await?;
+    let channel = exchange.config.channel(key.channel());
+    let channel = channel.cloned().ok_or(Reason::TokenUnknown)?;
+    Ok((channel, key))
+}
+
+/// The provider of a channel; one without is told no more than an unknown one.
+fn provider(channel: &Channel) -> Result<&Provider, Reason> {
+    let provider = channel.login.as_ref().and_then(Login::provider);
+    provider.ok_or(Reason::ReturnChannel)
+}
+
+async fn metadata(state: &State, provider: &Provider) -> Result<Arc<Metadata>, Reason> {
+    let now = state.clock.now();
+    let timeout = provider.timeout;
+    state
+        .providers
+        .metadata(&provider.issuer, timeout, &state.outbound, now)
+        .await
+}
+
+fn redirect_uri(config: &Config, channel: &str) -> String {
+    format!(
+        "{}{}/callback/{channel}",
+        config.public_url, config.endpoints
+    )
+}
+
+/// The browser's cookie, if it brings exactly one of ours.
+fn cookie(headers: &HeaderMap, secure: bool) -> Option<LoginToken> {
+    let mut values = raw_cookies(headers, cookie_name(secure));
+    match (values.next(), values.next()) {
+        (Some(value), None) => LoginToken::parse(std::str::from_utf8(value).ok()?),
+        _ => None,
+    }
+}
+
+/// A login URL that leads nowhere.
+fn refuse(exchange: &mut Exchange, reason: Reason) -> Reply {
+    exchange.reason = reason;
+    match reason {
+        Reason::ProviderUnavailable | Reason::ProviderError => later(reason),
+        _ => {
+            let place = format!("{}/done/{}", exchange.config.endpoints, reason.code());
+            Reply::see_other(&place)
+        }
+    }
+}
+
+/// Not now: the same URL may work in a moment.
+fn later(reason: Reason) -> Reply {
+    outcome::page(reason.status(), reason).with(RETRY_AFTER, HeaderValue::from_static("5"))
+}

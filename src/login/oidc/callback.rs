@@ -1,0 +1,168 @@
+//! What the customer's browser brings back from the provider.
+
+use std::fmt;
+
+use super::attempt::State;
+use crate::message::target::pairs;
+use crate::reason::Reason;
+use crate::secret::Secret;
+
+/// Longest query that is read, in bytes.
+pub const MAX_LEN: usize = 16 << 10;
+
+/// The parameters of a callback. Nothing in it is true yet but its form.
+pub struct Callback {
+    /// Whose attempt it is.
+    pub state: State,
+    /// The issuer that the provider names (RFC 9207).
+    pub issuer: Option<String>,
+    /// How it went at the provider.
+    pub outcome: Result<Secret, Denial>,
+}
+
+/// Why a provider gives no code (RFC 6749, section 4.1.2.1; OpenID Connect Core 1.0,
+/// section 3.1.2.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// The customer, or the provider on their behalf, did not want to.
+    Cancelled,
+    /// The customer could not log in as it was asked for.
+    Failed,
+    /// Not now: another attempt may succeed.
+    Later,
+    /// The provider does not take our request: the configuration of one of us is wrong.
+    Refused,
+}
+
+impl Callback {
+    /// Reads the query of a callback. Parameters that are not known are passed over
+    /// (RFC 6749, section 4.1.2); of the known ones, none may come twice.
+    ///
+    /// # Errors
+    /// [`Reason::ReturnMalformed`], [`Reason::ReturnDuplicate`]; [`Reason::LoginState`]
+    /// for a state that cannot be one of ours.
+    pub fn read(query: &str) -> Result<Self, Reason> {
+        if query.len() > MAX_LEN {
+            return Err(Reason::ReturnMalformed);
+        }
+        let pairs = pairs(query);
+        let single = |name: &str| {
+            let mut values = pairs.iter().filter(|(known, _)| known == name);
+            match (values.next(), values.next()) {
+                (None, _) => Ok(None),
+                (Some((_, value)), None) => Ok(Some(value.as_str())),
+                (Some(_), Some(_)) => Err(Reason::ReturnDuplicate),
+            }
+        };
+        let state = single("state")?;
+        let issuer = single("iss")?.map(str::to_owned);
+        let (code, error) = (single("code")?, single("error")?);
+        let outcome = match (code, error) {
+            (Some(code), None) if !code.is_empty() => Ok(Secret::new(code)),
+            (None, Some(error)) => Err(Denial::of(error)),
+            _ => return Err(Reason::ReturnMalformed),
+        };
+        let state = state.and_then(State::parse).ok_or(Reason::LoginState)?;
+        Ok(Self {
+            state,
+            issuer,
+            outcome,
+        })
+    }
+}
+
+impl Denial {
+    fn of(error: &str) -> Self {
+        match error {
+            "access_denied" => Self::Cancelled,
+            "login_required"
+            | "interaction_required"
+            | "consent_required"
+            | "account_selection_required"
+            | "unmet_authentication_requirements" => Self::Failed,
+            "server_error" | "temporarily_unavailable" => Self::Later,
+            _ => {
+                tracing::warn!(
+                    error = super::exchange::known(error),
+                    "the provider refuses our request: see its own log"
+                );
+                Self::Refused
+            }
+        }
+    }
+
+    /// The reason code of this outcome.
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::Cancelled => Reason::LoginCancelled,
+            Self::Failed => Reason::LoginFailed,
+            Self::Later => Reason::ProviderUnavailable,
+            Self::Refused => Reason::ProviderError,
+        }
+    }
+}
+
+impl fmt::Debug for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Callback")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(query: &str) -> Result<Callback, Reason> {
+        Callback::read(&query.replace("STATE", &"A".repeat(86)))
+    }
+
+    #[test]
+    fn a_code_or_an_error_comes_back() {
+        let good = read("code=a%2Bb&state=STATE&iss=https%3A%2F%2Fop.example&x=1&x=2").unwrap();
+        assert_eq!(good.outcome.unwrap().expose(), b"a+b");
+        assert_eq!(good.issuer.as_deref(), Some("https://op.example"));
+        for (error, denial) in [
+            ("access_denied", Denial::Cancelled),
+            ("login_required", Denial::Failed),
+            ("unmet_authentication_requirements", Denial::Failed),
+            ("temporarily_unavailable", Denial::Later),
+            ("invalid_scope", Denial::Refused),
+            ("%0d%0a", Denial::Refused),
+            ("", Denial::Refused),
+        ] {
+            let found = read(&format!("error={error}&error_description=x&state=STATE")).unwrap();
+            assert_eq!(found.outcome.unwrap_err(), denial, "{error}");
+        }
+    }
+
+    #[test]
+    fn what_has_two_readings_is_refused() {
+        for (query, reason) in [
+            ("", Reason::ReturnMalformed),
+            ("state=STATE", Reason::ReturnMalformed),
+            ("code=&state=STATE", Reason::ReturnMalformed),
+            ("code=a&error=b&state=STATE", Reason::ReturnMalformed),
+            ("code=a&code=a&state=STATE", Reason::ReturnDuplicate),
+            ("code=a&state=STATE&state=STATE", Reason::ReturnDuplicate),
+            ("code=a&state=STATE&st%61te=STATE", Reason::ReturnDuplicate),
+            ("code=a&state=STATE&iss=a&iss=a", Reason::ReturnDuplicate),
+            ("error=a&error=a&state=STATE", Reason::ReturnDuplicate),
+            ("code=a", Reason::LoginState),
+            ("code=a&state=", Reason::LoginState),
+            ("code=a&state=STATEx", Reason::LoginState),
+        ] {
+            assert_eq!(read(query).unwrap_err(), reason, "{query}");
+        }
+        let long = format!("code={}&state=STATE", "a".repeat(MAX_LEN));
+        assert_eq!(read(&long).unwrap_err(), Reason::ReturnMalformed);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(query in "[a-z=&%0-9A-F+é]{0,40}") {
+            let _ = Callback::read(&query);
+        }
+    }
+}

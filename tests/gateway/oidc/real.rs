@@ -1,0 +1,1 @@
+//! Against `oidc-provider`, a certified provider.
