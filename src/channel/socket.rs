@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::header::ORIGIN;
 use http::{HeaderMap, HeaderValue};
 
-use super::template::JsonTemplate;
+use super::template::{ChallengeTemplate, JsonTemplate};
 use crate::message::websocket::Close;
 
 /// The WebSockets of a channel's `message` routes.
@@ -18,6 +18,9 @@ pub struct Socket {
     pub max_message: usize,
     /// What happens when the login counts no more.
     pub lapse: Lapse,
+    /// What the customer gets in place of a withheld message, where that is another
+    /// challenge than in place of an answer.
+    pub challenge: Option<ChallengeTemplate>,
     /// What the customer gets to read after a login.
     pub on_login: Option<JsonTemplate>,
     /// How often both ends are asked whether they are there.
@@ -71,6 +74,7 @@ mod tests {
                 .collect(),
             max_message: 1,
             lapse: Lapse::Anonymous,
+            challenge: None,
             on_login: None,
             ping: Duration::from_secs(30),
         }

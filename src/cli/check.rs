@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::channel::{Channel, Enforcement, Kind, LoginPlace, Owner, Resume, Route};
+use crate::channel::socket::Lapse;
+use crate::channel::{Channel, Enforcement, Kind, LoginPlace, Owner, Resume, Route, Socket};
 use crate::config::selector::described;
 use crate::config::units::written;
 use crate::config::{Config, Diagnostic, load};
@@ -127,7 +128,23 @@ fn said(channel: &Channel, config: &Config) -> String {
     if channel.side_call.is_some() {
         parts.push("side call".into());
     }
+    if let Some(socket) = &channel.socket {
+        parts.push(sockets(socket));
+    }
     parts.join("; ")
+}
+
+fn sockets(socket: &Socket) -> String {
+    let origins = socket
+        .origins
+        .iter()
+        .filter_map(|origin| origin.to_str().ok());
+    let origins: Vec<_> = origins.collect();
+    let end = match &socket.lapse {
+        Lapse::Anonymous => "anonymous after the login".into(),
+        Lapse::Close(close) => format!("closed with {} after the login", close.code),
+    };
+    format!("sockets from {}, {end}", origins.join(", "))
 }
 
 fn after(span: Option<Duration>) -> String {

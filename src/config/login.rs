@@ -9,7 +9,7 @@ use super::reader::{Node, Table, Wrong};
 use super::resume::resume;
 use super::selector::Scope;
 use super::server::Levels;
-use super::template::{answer_status, body, content_type};
+use super::template::{Body, answer_status, body, content_type};
 use super::url::Url;
 use crate::channel::template::CHALLENGE_NAMES;
 use crate::channel::{ChallengeTemplate, Login, LoginPlace, Resume, SigningPage};
@@ -275,34 +275,12 @@ fn parameter(text: &str) -> Result<Box<str>, &'static str> {
 fn challenge(node: Node<'_>, continues: bool) -> Option<ChallengeTemplate> {
     let table = node.table()?;
     let status = table.get("status").map(answer_status);
-    let captures = table.get("capture").map(captures).unwrap_or_default();
-    let captured: Vec<String> = captures
-        .iter()
-        .map(|(name, _)| format!("capture.{name}"))
-        .collect();
-    let fixed = CHALLENGE_NAMES.iter().copied();
-    let names: Vec<&str> = fixed
-        .filter(|name| *name != "capture" || !captured.is_empty())
-        .chain(captured.iter().map(String::as_str))
-        .collect();
+    let (captures, names) = captured(&table);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let headers = table
         .get("headers")
         .and_then(|node| node.header_templates(&names));
-    let body = body(&table, &names);
-    if let Some(body) = &body {
-        if !body.text.contains("login_url") {
-            let help = "put {{ login_url }} where the customer can see it";
-            table.warn(Wrong::new(
-                "the challenge does not say where to log in",
-                help,
-            ));
-        }
-        if body.text.contains("continue_url") && !continues {
-            let help = "set resume = \"replay\" or \"release\" and an `owner`, or leave it out";
-            table.warn(Wrong::new("nothing will ever wait at `continue_url`", help));
-        }
-    }
-    let body = body?;
+    let body = challenging(&table, &names, continues)?;
     let mut headers = headers.unwrap_or_default();
     headers.extend(content_type(&body.content_type));
     Some(ChallengeTemplate {
@@ -311,6 +289,50 @@ fn challenge(node: Node<'_>, continues: bool) -> Option<ChallengeTemplate> {
         body: body.template,
         captures,
     })
+}
+
+/// A challenge that is a message, with a body and nothing else.
+pub(super) fn message_challenge(node: Node<'_>) -> Option<ChallengeTemplate> {
+    let table = node.table()?;
+    if let Some(kind) = table.get("content_type") {
+        kind.error_key("a message has no content type");
+    }
+    let (captures, names) = captured(&table);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    Some(ChallengeTemplate {
+        status: http::StatusCode::OK,
+        headers: Vec::new(),
+        body: challenging(&table, &names, false)?.template,
+        captures,
+    })
+}
+
+/// The captures of a challenge, and the variables that it has with them.
+fn captured(table: &Table<'_>) -> (Vec<(Box<str>, crate::message::Selector)>, Vec<String>) {
+    let captures = table.get("capture").map(captures).unwrap_or_default();
+    let fixed = CHALLENGE_NAMES.iter().map(|name| (*name).to_owned());
+    let names = fixed
+        .filter(|name| name != "capture" || !captures.is_empty())
+        .chain(captures.iter().map(|(name, _)| format!("capture.{name}")))
+        .collect();
+    (captures, names)
+}
+
+/// The body of a challenge.
+fn challenging(table: &Table<'_>, names: &[&str], continues: bool) -> Option<Body> {
+    let body = body(table, names)?;
+    if !body.text.contains("login_url") {
+        let help = "put {{ login_url }} where the customer can see it";
+        table.warn(Wrong::new(
+            "the challenge does not say where to log in",
+            help,
+        ));
+    }
+    if body.text.contains("continue_url") && !continues {
+        let help = "set resume = \"replay\" or \"release\" and an `owner`, or leave it out";
+        table.warn(Wrong::new("nothing will ever wait at `continue_url`", help));
+    }
+    Some(body)
 }
 
 fn captures(node: Node<'_>) -> Vec<(Box<str>, crate::message::Selector)> {

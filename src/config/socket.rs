@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::login::message_challenge;
 use super::owner::origins;
 use super::reader::{Node, Table, Wrong};
 use super::url::Url;
@@ -28,6 +29,7 @@ pub(super) fn socket(node: Node<'_>, public: Option<&Url>) -> Option<Socket> {
     let on_login = table
         .get("on_login")
         .map(|node| node.json_template(LOGIN_NAMES));
+    let challenge = table.get("challenge").map(message_challenge);
     let ping = table.get("ping").and_then(Node::duration);
     Some(Socket {
         origins: origins?,
@@ -35,6 +37,10 @@ pub(super) fn socket(node: Node<'_>, public: Option<&Url>) -> Option<Socket> {
         lapse: lapse?,
         on_login: match on_login {
             Some(template) => Some(template?),
+            None => None,
+        },
+        challenge: match challenge {
+            Some(challenge) => Some(challenge?),
             None => None,
         },
         ping: ping.unwrap_or(Duration::from_secs(30)),
@@ -62,7 +68,7 @@ fn lapse(table: &Table<'_>) -> Option<Lapse> {
         Some(node) => node.choice(&[("anonymous", false), ("close", true)])?,
         None => false,
     };
-    for node in [code, reason].into_iter().flatten().filter(|_| !closes) {
+    if let Some(node) = code.or(reason).filter(|_| !closes) {
         node.error_key(Wrong::new(
             format!("`{}` goes with on_expiry = \"close\"", node.name),
             "write that, or leave this out",

@@ -14,7 +14,7 @@ use super::exchange::Exchange;
 use super::respond::Reply;
 use super::resume::end_to_end;
 use super::verdict;
-use crate::channel::{Channel, Kind, Login, Resume};
+use crate::channel::{ChallengeTemplate, Channel, Kind, Login, Resume};
 use crate::config::Config;
 use crate::decision::{self, Asker, ForAnswer};
 use crate::interaction::{self, Answer, Challenge, Held, HeldRequest, Key, Leg, Level, Withheld};
@@ -57,7 +57,8 @@ pub(super) async fn challenge_message(
     ask(state, session, exchange, answer, level, held).await
 }
 
-async fn ask(
+/// The challenge, with what waits for the login behind the `continue` URL.
+pub(super) async fn ask(
     state: &Arc<State>,
     session: &Session,
     exchange: &Exchange,
@@ -139,7 +140,7 @@ async fn ask(
         level,
         now,
     )?;
-    let reply = login.challenge.reply(&values).map_err(|error| {
+    let reply = exchange.template(login).reply(&values).map_err(|error| {
         tracing::error!(channel = %channel.name, %error, "the challenge could not be written");
         Reason::ChallengeImpossible
     })?;
@@ -181,9 +182,8 @@ fn hold(
     answer: &AnswerView<'_>,
     level: Level,
 ) -> Option<Held> {
-    if exchange.socket || exchange.to_client() {
-        // The customer asked elsewhere, or what waits is a message, which the socket
-        // sees to itself.
+    if exchange.to_client() {
+        // The customer asked elsewhere; there is no answer that could wait.
         return None;
     }
     match &login.resume {
@@ -326,7 +326,7 @@ fn values(
         .view(&session.req_header().headers)
         .ok_or(Reason::Internal)?;
     let mut captures = Map::new();
-    for (name, selector) in &login.challenge.captures {
+    for (name, selector) in &exchange.template(login).captures {
         // A capture that is not there, or is ambiguous, is empty: the customer
         // must get a login URL in any case.
         let found = selector.request(&view).ok().flatten();
@@ -352,7 +352,17 @@ fn step_up(reply: Reply, answer: &AnswerView<'_>, level: &str, login_url: &str) 
     }
 }
 
-impl crate::channel::ChallengeTemplate {
+impl Exchange {
+    /// What the customer is asked to log in with: on a socket that may be another
+    /// thing than in an answer.
+    fn template<'c>(&'c self, login: &'c Login) -> &'c ChallengeTemplate {
+        let sockets = self.route().and_then(|route| route.channel.socket.as_ref());
+        let own = sockets.and_then(|sockets| sockets.challenge.as_ref());
+        own.filter(|_| self.socket).unwrap_or(&login.challenge)
+    }
+}
+
+impl ChallengeTemplate {
     /// Renders the answer.
     fn reply(&self, values: &Map<String, Value>) -> Result<Reply, String> {
         let mut headers = HeaderMap::new();

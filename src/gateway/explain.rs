@@ -11,7 +11,7 @@ use serde_json::Map;
 
 use super::admit;
 use super::inject::{self, Injected};
-use super::{request, webhook};
+use super::{request, socket, webhook};
 use crate::channel::{Channel, Kind, Route};
 use crate::config::Config;
 use crate::decision::{self, Asked, Asker, ForAnswer, ForRequest};
@@ -158,6 +158,13 @@ pub async fn explain(
         ),
     );
 
+    let opens = socket::asked(&head, route);
+    if let Some(socket) = opens {
+        if !socket.admits(&head.headers) {
+            return Ok(said.refuse(Reason::ForeignOrigin));
+        }
+        said.step("socket", "a WebSocket: each message is judged by itself");
+    }
     let body = Body::new(Bytes::from(request.body.clone()));
     let unread =
         route.kind == Kind::Webhook && request::passes_unread(route, Some(request.body.len()));
@@ -252,7 +259,13 @@ pub async fn explain(
     );
     said.step("verdict", doing.join("\n"));
 
-    if let (Some(answer), true) = (answer, forward.judge) {
+    // A message on a socket has a body only.
+    let message = answer.filter(|_| opens.is_some()).map(|answer| Answer {
+        status: 200,
+        headers: Vec::new(),
+        body: answer.body.clone(),
+    });
+    if let (Some(answer), true) = (message.as_ref().or(answer), forward.judge) {
         let level = match (&forward.identity, forward.log_in) {
             (Some(identity), true) => identity.level,
             _ => standing.level(),

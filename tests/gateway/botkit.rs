@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Browser, Gateway, Node};
+use crate::support::{Answer, Browser, Gateway, Node, WebSocket};
 
 #[test]
 fn a_statement_is_withheld_until_the_login_and_again_after_its_time() {
@@ -53,13 +53,46 @@ fn what_the_client_says_of_itself_is_not_believed() {
     let claim = json!({"type": "message", "user": "ann", "text": "whoami", "customer": "alice"});
     let answer = gateway.browser().post("/api/messages", &claim);
     assert_eq!(answer.json()[0]["text"], "I do not know you");
-    // The WebSocket would be a way round.
-    let mut wire = gateway.wire();
-    wire.send(
-        "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+}
+
+#[test]
+fn on_its_websocket_the_same_holds() {
+    let Some(bot) = Node::start("botkit.js") else {
+        return;
+    };
+    let gateway = Gateway::start_file("examples/botkit.toml", bot.address);
+    let socket = WebSocket::ask(gateway.at.plain, "/", &[]);
+    let mut ann = socket.unwrap_or_else(|answer| panic!("{}", answer.text()));
+    let says =
+        |text: &str| json!({"type": "message", "user": "ann", "text": text, "customer": "alice"});
+
+    ann.say_json(&json!({"type": "hello", "user": "ann"}));
+    ann.say_json(&says("hello"));
+    assert_eq!(ann.hear_json()["text"], "You said hello");
+    ann.say_json(&says("whoami"));
+    assert_eq!(ann.hear_json()["text"], "I do not know you");
+
+    ann.say_json(&says("statement"));
+    let said = ann.hear();
+    assert!(
+        !said.contains("CANARY") && !said.contains("1,234"),
+        "{said}"
     );
-    assert_eq!(wire.answer("GET").code(), "no-route");
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let url = said["open_link"].as_str().unwrap();
+    assert_eq!(gateway.site.log_in(url, "alice").status, 200);
+    assert_eq!(ann.hear_json()["text"], "Thank you, alice.");
+    let statement = ann.hear();
+    assert!(statement.contains("Statement for alice") && statement.contains("CANARY"));
+    assert!(!statement.contains("authentication_required"));
+
+    ann.say_json(&says("whoami"));
+    assert_eq!(ann.hear_json()["text"], "You are alice");
+    gateway.clock.advance(Duration::from_secs(30 * 60 + 1));
+    ann.say_json(&says("whoami"));
+    assert_eq!(ann.hear_json()["text"], "I do not know you");
+    ann.say_json(&says("statement"));
+    assert!(ann.hear().contains("open_link"));
 }
 
 fn say(browser: &mut Browser, text: &str) -> Answer {

@@ -2,11 +2,17 @@
 
 use std::time::Duration;
 
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
 use crate::setup::{CANARY, OWNER, channel_to};
 use crate::support::websocket::accepted;
-use crate::support::{Frame, Gateway, Request, SocketOrigin, WebSocket, Wire, eventually};
+use crate::support::{
+    Frame, Gateway, Origin, Process, Reply, Request, SocketOrigin, WebSocket, Wire, eventually,
+};
+
+/// What the website signs its tokens with.
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// A gateway in front of a backend whose sockets the test speaks for.
 fn usual(websocket: &str) -> (Gateway, SocketOrigin) {
@@ -561,4 +567,130 @@ fn open_sockets_and_messages_are_counted() {
             .sum("chatgate_sockets", &[("channel", "web")]);
         (open == 0.0).then_some(())
     });
+}
+
+#[test]
+fn a_reload_leaves_sockets_open_and_the_end_closes_them() {
+    let origin = SocketOrigin::start();
+    let tables = channel_to(
+        &origin.upstream(),
+        "",
+        &format!("{OWNER}[channel.web.websocket]\n"),
+    );
+    let mut process = Process::start(&tables);
+    let customer = WebSocket::ask(process.at.plain, "/chat/c1/ws", &[]);
+    let mut customer = customer.unwrap_or_else(|answer| panic!("{}", answer.text()));
+    let mut backend = origin.accept();
+
+    process.rewrite(&channel_to(&origin.upstream(), "", OWNER));
+    process.signal("HUP");
+    eventually("the configuration is reloaded", || {
+        process.log().contains("was reloaded").then_some(())
+    });
+    // It keeps the configuration it began with, in which flags are judged.
+    backend.say_json(&flagged("statement"));
+    challenged(&mut customer);
+    let refused = WebSocket::ask(process.at.plain, "/chat/c2/ws", &[]);
+    assert_eq!(
+        refused.err().map(|answer| answer.status),
+        Some(502),
+        "no upgrade any more"
+    );
+
+    process.signal("TERM");
+    customer.say("still there");
+    assert_eq!(backend.hear(), "still there");
+    assert_eq!(customer.next().code(), Some(1001));
+    customer.send(&Frame::close(1001, ""));
+    assert_eq!(
+        (customer.frame(), backend.next().code()),
+        (None, Some(1001))
+    );
+    let ended = eventually("the process ends", || process.ended());
+    assert!(ended.success());
+}
+
+#[test]
+fn only_a_handshake_opens_a_socket() {
+    let origin = Origin::start(|_| Reply::json(&json!({"text": "hello"})));
+    let tables = format!("{OWNER}[channel.web.websocket]\n");
+    let gateway = Gateway::start(&channel_to(&origin.upstream("bot"), "", &tables));
+    // Over HTTP/2 there is no upgrade; another one is none of ours.
+    let plain = Request::get("/chat/c1/ws").header("Sec-WebSocket-Version", "13");
+    assert_eq!(gateway.h2().exchange(&plain).status, 200);
+    for upgrade in ["foo", "h2c", ""] {
+        let asks = Request::get("/chat/c1/ws")
+            .header("Connection", "Upgrade")
+            .header("Upgrade", upgrade);
+        assert_eq!(gateway.wire().exchange(&asks).status, 200);
+        assert_eq!(origin.last().header("upgrade"), None);
+    }
+    let posts = Request::post("/chat/c1/ws", &json!({})).header("Upgrade", "websocket");
+    assert_eq!(gateway.wire().exchange(&posts).status, 200);
+}
+
+/// A token of `subject`'s that the website signs.
+fn token(gateway: &Gateway, subject: &str) -> String {
+    let claims = json!({"sub": subject, "exp": gateway.clock.now().secs() + 60});
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap()
+}
+
+#[test]
+fn a_proof_at_the_handshake_counts_as_long_as_every_login() {
+    let tables = format!(
+        r#"{OWNER}[channel.web.websocket]
+on_expiry = "close"
+[[channel.web.identity]]
+name = "site"
+kind = "jwt"
+from = {{ query = "token" }}
+keys = [{{ algorithm = "HS256", secret = "{SECRET}" }}]
+level = "verified"
+[[channel.web.route]]
+kind = "message"
+method = "GET"
+path = "/required/{{id}}"
+interaction = {{ path = "id" }}
+enforcement = "required"
+[[channel.web.route]]
+kind = "message"
+method = "GET"
+path = "/unnamed"
+interaction = {{ json = "$.user" }}
+enforcement = "optional"
+"#
+    );
+    let (gateway, origin) = with("", &tables);
+    let refused = WebSocket::ask(gateway.at.plain, "/required/c0", &[]).err();
+    assert_eq!(&*refused.expect("refused").code(), "proof-missing");
+    let asks = |path: &str| {
+        let target = format!("{path}?token={}", token(&gateway, "alice"));
+        open_with(&gateway, &origin, &target, &[])
+    };
+    let (mut named, mut named_bot) = asks("/required/c1");
+    let (mut unnamed, mut unnamed_bot) = asks("/unnamed");
+    for (customer, backend) in [
+        (&mut named, &mut named_bot),
+        (&mut unnamed, &mut unnamed_bot),
+    ] {
+        assert!(backend.head.to_lowercase().contains("x-customer-id: alice"));
+        backend.say_json(&flagged("statement"));
+        assert!(customer.hear().contains(CANARY));
+    }
+    // The proof binds the interaction that is named later.
+    let (mut later, mut later_bot) = asks("/unnamed");
+    later.say_json(&json!({"user": "u1"}));
+    assert_eq!(later_bot.hear_json()["metadata"]["customer"], "alice");
+    later.say_json(&json!({"user": "u1"}));
+    assert_eq!(later_bot.hear_json()["metadata"]["customer"], "alice");
+
+    gateway.clock.advance(Duration::from_secs(30 * 60));
+    for customer in [&mut named, &mut unnamed, &mut later] {
+        let mut frame = customer.next();
+        if frame.opcode == 1 {
+            frame = customer.next();
+        }
+        assert_eq!(frame, Frame::close(4401, "the login has ended"));
+    }
 }

@@ -67,6 +67,17 @@ const ERRORS: &[Case] = &[
     ("origins = [\"https://www.example.com\"]", "origins = «[]", "no origin", ""),
     ("origins = [\"https://www.example.com\"]", "origins = [«\"https://www.example.com/\"]", "ends with", ""),
     ("origins = [\"https://www.example.com\"]\ncredentials", "origins = [\"*\"]\n«credentials", "any website", ""),
+    // ── sockets ───────────────────────────────────────────────────────────
+    ("on_expiry = \"close\"", "«on_expire = \"close\"", "`on_expire`", "`on_expiry`"),
+    ("on_expiry = \"close\"", "on_expiry = «\"closed\"", "no such on_expiry", "`close`"),
+    ("on_expiry = \"close\"\nclose_code = 4403", "on_expiry = \"anonymous\"\n«close_code = 4403", "`close_code` goes with", "or leave this out"),
+    ("close_code = 4403", "close_code = «1006", "says something else", "4000 to 4999"),
+    ("close_code = 4403", "close_code = «999", "from 1000 to 4999", ""),
+    ("[\"https://chat.example.com\", ", "[«\"*\", ", "stands alone", ""),
+    ("\"256KiB\"", "«\"65MiB\"", "at most 64MiB", ""),
+    ("\"customer\": \"{{ subject }}\"}'\nping", "\"customer\": \"{{ «outcome }}\"}'\nping", "", "subject"),
+    ("challenge = { json = '{\"go\"", "challenge = { «content_type = \"a/b\", json = '{\"go\"", "has no content type", ""),
+    ("challenge = { json = '{\"go\"", "challenge = { «status = 200, json = '{\"go\"", "`status` is not known", ""),
     // ── files ─────────────────────────────────────────────────────────────
     ("{ file = \"keys/bot.key\" }", "{ file = «\"keys/bott.key\" }", "there is no file", "keygen"),
     ("{ file = \"keys/bot.key\" }", "{ file = «\"keys/empty\" }", "is empty", ""),
@@ -153,6 +164,7 @@ const ERRORS: &[Case] = &[
 
 #[rustfmt::skip]
 const WARNINGS: &[Case] = &[
+    ("[channel.web.websocket]\norigins = [\"https://chat.example.com\", \"https://app.example.com\"]\nmax_message = \"256KiB\"\non_expiry = \"close\"\nclose_code = 4403\nclose_reason = \"log in again\"", "«[channel.web.websocket]", "with the handshake only", "on_expiry"),
     ("extra_roots = \"tls/chain.pem\"\n", "", "does not know its `ca`", "extra_roots"),
     ("{ file = \"keys/bot.key\" }", "«\"0123456789abcdef0123456789abcdef\"", "written into", "file ="),
     ("ca = \"tls/chain.pem\"", "verify = «false", "pretend", "`ca`"),

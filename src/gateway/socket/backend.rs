@@ -8,7 +8,7 @@ use super::ends::{Backend, Customer};
 use super::relay::{Asked, Relay};
 use crate::channel::Resume;
 use crate::decision::{self, Asker, ForAnswer};
-use crate::gateway::challenge::{challenge, withheld};
+use crate::gateway::challenge::{ask, withheld};
 use crate::gateway::verdict;
 use crate::interaction::{Bounds, Interaction, Leg, Level, Withheld};
 use crate::message::websocket::{Close, Event};
@@ -127,7 +127,7 @@ impl Relay<'_> {
             None => {
                 let (state, session) = (self.state, &*customer.session);
                 self.exchange.body = self.last.clone().map(Body::new);
-                let reply = challenge(state, session, self.exchange, &view, level).await;
+                let reply = ask(state, session, self.exchange, &view, level, None).await;
                 self.exchange.body = None;
                 let reply = reply?;
                 let replay = match (&login.resume, &self.last) {
