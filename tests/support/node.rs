@@ -1,4 +1,4 @@
-//! The real backends of `tests/backends`, run by node.
+//! The real backends of `tests/backends` and the real provider of `tests/provider`, run by node.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -26,14 +26,22 @@ impl Node {
     /// so that `cargo test` alone passes; with `CHATGATE_TEST_BACKENDS` set (as
     /// `make test` does) that is a failure.
     pub fn start(script: &str) -> Option<Self> {
-        if !ready() {
-            return None;
-        }
-        let address = ports::free();
+        ready().then(|| Self::serve(&directory(), script, ports::free(), &[]))
+    }
+
+    /// Starts the OpenID provider of `tests/provider` on an address that was free, for
+    /// clients whose endpoints are below this URL.
+    pub fn provider(address: SocketAddr, endpoints: &str) -> Self {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/provider");
+        Self::serve(&directory, "provider.js", address, &[endpoints])
+    }
+
+    fn serve(directory: &Path, script: &str, address: SocketAddr, arguments: &[&str]) -> Self {
         let mut child = Command::new("node")
             .arg(script)
             .arg(address.port().to_string())
-            .current_dir(directory())
+            .args(arguments)
+            .current_dir(directory)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -53,7 +61,7 @@ impl Node {
             }
             TcpStream::connect(address).ok()
         });
-        Some(node)
+        node
     }
 
     /// What it printed.
@@ -129,15 +137,20 @@ impl Drop for Node {
 /// Whether node and the packages are there.
 pub fn ready() -> bool {
     let node = Command::new("node").arg("--version").output();
+    let installed = |package: &str| {
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+        tests.join(package).is_dir()
+    };
     let there = node.is_ok_and(|done| done.status.success())
-        && directory().join("node_modules/botkit").is_dir();
+        && installed("backends/node_modules/botkit")
+        && installed("provider/node_modules/oidc-provider");
     let wanted = std::env::var_os("CHATGATE_TEST_BACKENDS").is_some();
     assert!(
         there || !wanted,
-        "run `npm ci --ignore-scripts` in tests/backends"
+        "run `npm ci --ignore-scripts` in tests/backends and tests/provider"
     );
     if !there {
-        eprintln!("skipped: no node packages in tests/backends");
+        eprintln!("skipped: no node packages in tests/backends and tests/provider");
     }
     there
 }
