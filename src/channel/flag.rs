@@ -1,5 +1,6 @@
 //! What makes an answer require authentication.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::Value;
 
@@ -90,7 +91,8 @@ impl Flag {
                 .as_ref()
                 .zip(answer.body)
                 .is_some_and(|(condition, body)| {
-                    condition.path.may_match(body.bytes())
+                    let may = |plain: &Bytes| condition.path.may_match(plain);
+                    body.plain().is_ok_and(may)
                         && body.json().is_ok_and(|json| condition.holds(json))
                 }),
         }
@@ -121,6 +123,14 @@ impl Flag {
 }
 
 impl JsonCondition {
+    /// Whether it asks for ASCII alone, which every charset that is read has in one place.
+    pub fn is_ascii(&self) -> bool {
+        let value = self.equals.as_ref().map(Value::to_string);
+        self.path.as_str().is_ascii()
+            && !self.path.as_str().contains('\\')
+            && value.is_none_or(|value| value.is_ascii())
+    }
+
     /// Whether it holds in some reading of the document.
     pub fn holds(&self, json: &Json) -> bool {
         let values = self.path.select(json);

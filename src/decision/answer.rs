@@ -1,6 +1,6 @@
 //! What to do with an answer.
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 
 use super::stream;
@@ -8,6 +8,7 @@ use crate::channel::flag::{FlagLevel, Head};
 use crate::channel::{Channel, Flag, Unreadable};
 use crate::interaction::Level;
 use crate::message::AnswerView;
+use crate::message::coding::{Charset, Coding, Undecoded};
 use crate::message::stream::Format;
 use crate::reason::Reason;
 
@@ -85,7 +86,7 @@ pub fn candidate(channel: &Channel, head: &AnswerView<'_>, level: Level) -> Cand
     if !channel.flags.iter().any(concerns) {
         return Candidate::No;
     }
-    if encoded(head.headers) && !bodiless(head.status) {
+    if is_unreadable(head.headers) && !bodiless(head.status) {
         return Candidate::Unreadable;
     }
     Candidate::Yes
@@ -193,33 +194,38 @@ fn bodiless(status: StatusCode) -> bool {
     matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-/// Whether the body comes in an encoding that is not decoded here.
-fn encoded(headers: &HeaderMap) -> bool {
-    let coded = headers
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity") && !value.is_empty());
-    coded
-        || media_type(headers).is_some_and(|(_, charset)| {
-            let charset_is = |name: &&str| charset.is_none_or(|it| it.eq_ignore_ascii_case(name));
-            !["utf-8", "utf8", "us-ascii"].iter().any(charset_is)
-        })
+/// Whether the head says that the body cannot be read, decoded or not.
+fn is_unreadable(headers: &HeaderMap) -> bool {
+    let known = matches!(Charset::of(headers), Charset::Utf8 | Charset::SingleByte);
+    Coding::of(headers) == Coding::Unknown
+        || !known
+        || stream(headers).is_some() && !is_plain(headers)
 }
 
-/// How messages follow one another in a body that says that it is a stream.
+/// Whether the body can be read as it comes.
+fn is_plain(headers: &HeaderMap) -> bool {
+    Coding::of(headers) == Coding::Identity && Charset::of(headers) == Charset::Utf8
+}
+
+/// How messages follow one another in a body that says that it is a stream. One that
+/// would have to be decoded first is none.
 pub fn format(headers: &HeaderMap) -> Option<Format> {
+    stream(headers).filter(|_| is_plain(headers))
+}
+
+fn stream(headers: &HeaderMap) -> Option<Format> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return None;
     };
     let kind = value.as_bytes().split(|byte| *byte == b';').next()?;
-    Format::of(kind.trim_ascii()).filter(|_| !encoded(headers))
+    Format::of(kind.trim_ascii())
 }
 
 /// Whether the body says that it is JSON, or several of it (`application/json-seq`,
 /// a script around it, a multipart with it), or does not say what it is.
 fn is_json(headers: &HeaderMap) -> bool {
-    media_type(headers).is_none_or(|(kind, _)| {
+    media_type(headers).is_none_or(|kind| {
         let kind = kind.to_ascii_lowercase();
         ["json", "javascript", "event-stream"]
             .iter()
@@ -263,21 +269,15 @@ fn passes_by(headers: &HeaderMap) -> bool {
     .any(starts)
 }
 
-/// The media type and the `charset`; `None` unless there is exactly one readable
+/// The media type; `None` unless there is exactly one readable
 /// `Content-Type`.
-fn media_type(headers: &HeaderMap) -> Option<(&str, Option<&str>)> {
+fn media_type(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return None;
     };
-    let mut parts = value.to_str().ok()?.split(';').map(str::trim);
-    let kind = parts.next().filter(|kind| !kind.is_empty())?;
-    let charset = parts.find_map(|part| {
-        let (name, value) = part.split_once('=')?;
-        name.eq_ignore_ascii_case("charset")
-            .then_some(value.trim_matches('"'))
-    });
-    Some((kind, charset))
+    let kind = value.to_str().ok()?.split(';').map(str::trim).next();
+    kind.filter(|kind| !kind.is_empty())
 }
 
 impl Flag {
@@ -287,13 +287,22 @@ impl Flag {
             return Body::No;
         };
         let inspection = &channel.inspection;
-        if encoded(answer.headers) {
-            return Body::Unreadable(Reason::AnswerUndecodable, inspection.undecodable);
+        let undecodable = Body::Unreadable(Reason::AnswerUndecodable, inspection.undecodable);
+        let oversize = Body::Unreadable(Reason::AnswerTooLarge, inspection.oversize);
+        if is_unreadable(answer.headers) {
+            return undecodable;
         }
         let Some(body) = answer.body else {
-            return Body::Unreadable(Reason::AnswerTooLarge, inspection.oversize);
+            return oversize;
         };
-        let bytes = body.bytes();
+        let bytes = match body.plain() {
+            Ok(bytes) => bytes,
+            Err(Undecoded::TooLong) => return oversize,
+            Err(Undecoded::Broken) => return undecodable,
+        };
+        if body.is_widened() && !condition.is_ascii() {
+            return undecodable;
+        }
         // True of every encoding with NUL bytes (UTF-16, UTF-32), which some readers
         // understand.
         if bytes.is_empty() || !condition.path.may_match(bytes) {

@@ -271,7 +271,7 @@ fn message(
 
 /// The answer as a customer of this level gets it.
 pub(super) fn withheld(channel: &Channel, answer: &AnswerView<'_>, level: Level) -> Option<Answer> {
-    let body = answer.body?.bytes().clone();
+    let body = answer.body?;
     let asker = Asker {
         level,
         ..Asker::ANONYMOUS

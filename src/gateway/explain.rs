@@ -344,8 +344,9 @@ fn judge(
         headers.append(name, value);
     }
     said.step("answer", format!("{status}, {} bytes", answer.body.len()));
-    let body = Body::new(Bytes::from(answer.body.clone()));
-    let fits = answer.body.len() <= channel.inspection.max_body;
+    let most = channel.inspection.max_body;
+    let body = Body::of(&headers, Bytes::from(answer.body.clone()), most);
+    let fits = answer.body.len() <= most;
     let view = AnswerView {
         status,
         headers: &headers,

@@ -239,7 +239,7 @@ impl Replay {
     /// The second answer is judged like the first; only a released one is kept.
     fn judge(&self, answer: http::Response<Bytes>) -> Result<Answer, Reason> {
         let (head, bytes) = answer.into_parts();
-        let body = Body::new(bytes);
+        let body = Body::of(&head.headers, bytes, self.channel.inspection.max_body);
         let view = AnswerView {
             status: head.status,
             headers: &head.headers,
@@ -252,8 +252,7 @@ impl Replay {
         };
         match decision::answer(&self.channel, &view, asker) {
             ForAnswer::Release { strip, .. } => {
-                let (headers, body) =
-                    verdict::stripped(&self.channel, head.headers, body.bytes().clone(), &strip);
+                let (headers, body) = verdict::stripped(&self.channel, head.headers, &body, &strip);
                 Ok(Answer {
                     status: head.status,
                     headers: end_to_end(headers),

@@ -303,7 +303,8 @@ fn released(channel: &Channel, format: Format, event: &Event, strip: &[usize]) -
     if strip.is_empty() {
         return event.raw.clone();
     }
-    let (_, data) = verdict::stripped(channel, HeaderMap::new(), event.data.clone(), strip);
+    let data = Body::new(event.data.clone());
+    let (_, data) = verdict::stripped(channel, HeaderMap::new(), &data, strip);
     match data == event.data {
         true => event.raw.clone(),
         false => format.replace(event, &data),

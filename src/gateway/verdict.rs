@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG, LAST_MODIFIED, TRANSFER_ENCODING};
+use http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, ETAG, LAST_MODIFIED, TRANSFER_ENCODING,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -76,7 +78,7 @@ pub(super) async fn carry_out(
     let Held {
         head, body, over, ..
     } = held;
-    let body = Body::new(body.freeze());
+    let body = Body::of(&head.headers, body.freeze(), channel.inspection.max_body);
     let view = AnswerView {
         status: head.status,
         headers: &head.headers,
@@ -98,8 +100,7 @@ pub(super) async fn carry_out(
         ForAnswer::Release { reason, strip } => {
             exchange.reason = reason;
             let of_head = session.req_header().method == Method::HEAD;
-            let (mut head, body) =
-                released(channel, head, body.bytes().clone(), &strip, reason, of_head)?;
+            let (mut head, body) = released(channel, head, &body, &strip, reason, of_head)?;
             exchange.add_cookie(&mut head)?;
             respond::write(session, head, body).await
         }
@@ -181,7 +182,7 @@ async fn bind(
 fn released(
     channel: &Channel,
     mut head: ResponseHeader,
-    body: Bytes,
+    body: &Body,
     strip: &[usize],
     reason: Reason,
     of_head: bool,
@@ -207,7 +208,7 @@ fn released(
 pub(super) fn stripped(
     channel: &Channel,
     mut headers: HeaderMap,
-    body: Bytes,
+    body: &Body,
     strip: &[usize],
 ) -> (HeaderMap, Bytes) {
     let (gone, body) = unflagged(channel, body, decision::format(&headers), strip);
@@ -217,35 +218,44 @@ pub(super) fn stripped(
     (headers, body)
 }
 
-/// The body without those flags, and the headers that go with them.
+/// The body without those flags, and the headers that go with them. What has no flag
+/// to take off goes on as it came.
 fn unflagged(
     channel: &Channel,
-    mut body: Bytes,
+    body: &Body,
     format: Option<Format>,
     strip: &[usize],
 ) -> (Vec<HeaderName>, Bytes) {
     let mut gone = Vec::new();
+    let mut left: Option<Vec<u8>> = None;
     for flag in strip.iter().filter_map(|index| channel.flags.get(*index)) {
         if let Some((name, _)) = &flag.header {
             gone.push(name.clone());
         }
         if let Some(condition) = &flag.json
-            && let Some(edited) = without(&body, format, &condition.path)
+            && let Ok(plain) = body.plain()
+            && let Some(edited) = without(left.as_deref().unwrap_or(plain), format, &condition.path)
         {
-            body = edited;
-            gone.push(ETAG);
-            gone.extend(DIGESTS.iter().copied().map(HeaderName::from_static));
+            left = Some(edited);
         }
     }
-    (gone, body)
+    let Some(edited) = left.and_then(|left| body.edited(left)) else {
+        return (gone, body.bytes().clone());
+    };
+    gone.push(ETAG);
+    gone.extend(DIGESTS.iter().copied().map(HeaderName::from_static));
+    if body.is_coded() {
+        gone.push(CONTENT_ENCODING);
+    }
+    (gone, edited)
 }
 
 /// The body without what the query selects, in each of its messages; `None` where it
 /// selects nothing.
-fn without(body: &[u8], format: Option<Format>, path: &JsonPath) -> Option<Bytes> {
+fn without(body: &[u8], format: Option<Format>, path: &JsonPath) -> Option<Vec<u8>> {
     let remove = |body: &[u8]| edit::remove_selected(body, path).ok().flatten();
     let Some(format) = format else {
-        return remove(body).map(Bytes::from);
+        return remove(body);
     };
     let mut changed = false;
     let pieces = format.pieces(body).map(|piece| match &piece {
@@ -259,7 +269,7 @@ fn without(body: &[u8], format: Option<Format>, path: &JsonPath) -> Option<Bytes
         piece => piece.raw().clone(),
     });
     let edited = pieces.collect::<Vec<_>>().concat();
-    changed.then(|| edited.into())
+    changed.then_some(edited)
 }
 
 /// Takes off what tells of a body that cannot be judged, because it was not sent:

@@ -34,7 +34,8 @@ pub(super) async fn judge(
     let headers = &session.req_header().headers;
     exchange.forward = Some(Forward::anonymous(route.kind));
     let body = exchange.body.as_ref().map(|body| body.bytes().clone());
-    let body = body.map(Body::new);
+    let most = channel.inspection.max_body;
+    let body = body.map(|bytes| Body::of(headers, bytes, most));
     let view = view(headers, body.as_ref());
 
     let mut verdict = decision::answer(channel, &view, Asker::ANONYMOUS);
@@ -50,8 +51,7 @@ pub(super) async fn judge(
         ForAnswer::Release { reason, strip } => {
             exchange.reason = reason;
             if let (false, Some(body)) = (strip.is_empty(), &body) {
-                let (headers, body) =
-                    verdict::stripped(channel, headers.clone(), body.bytes().clone(), &strip);
+                let (headers, body) = verdict::stripped(channel, headers.clone(), body, &strip);
                 exchange.edited = Some(body);
                 exchange.outgoing = Some(headers);
             }

@@ -2,12 +2,14 @@
 //!
 //! [`view`] shows a request or an answer to whoever asks; [`select`] takes one
 //! value out of it; [`json`] reads bodies the way a suspicious reader does;
+//! [`coding`] undoes how they are written;
 //! [`edit`] changes members of a JSON body and nothing else; [`managed`] tells which
 //! bodies it has to look into; [`header`] knows
 //! which header names are one name in disguise; [`target`] refuses ambiguous paths;
 //! [`websocket`] takes a socket's bytes apart into messages;
 //! [`stream`] takes answers without end apart, those of [`sse`] and those of [`lines`].
 
+pub mod coding;
 pub mod edit;
 pub mod header;
 pub mod json;

@@ -5,21 +5,46 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
+use super::coding::{Charset, Coding, Undecoded, narrow, widen};
 use super::json::{Json, Malformed};
 
-/// A body, parsed at most once and only when somebody asks.
+/// A body, decoded and parsed at most once and only when somebody asks.
 #[derive(Debug, Default)]
 pub struct Body {
     bytes: Bytes,
+    coding: Coding,
+    charset: Charset,
+    /// Largest decoded body, in bytes.
+    most: usize,
+    plain: OnceLock<Result<Plain, Undecoded>>,
     json: OnceLock<Result<Json, Malformed>>,
 }
 
+/// A body that had to be rewritten to be read.
+#[derive(Debug)]
+struct Plain {
+    bytes: Bytes,
+    widened: bool,
+}
+
 impl Body {
-    /// A body as it came.
+    /// A body that is written as it is read.
     pub fn new(bytes: Bytes) -> Self {
         Self {
             bytes,
-            json: OnceLock::new(),
+            ..Self::default()
+        }
+    }
+
+    /// A body in the coding and the charset that its head names; at most `most`
+    /// bytes of it are decoded.
+    pub fn of(headers: &HeaderMap, bytes: Bytes, most: usize) -> Self {
+        Self {
+            bytes,
+            coding: Coding::of(headers),
+            charset: Charset::of(headers),
+            most,
+            ..Self::default()
         }
     }
 
@@ -28,12 +53,64 @@ impl Body {
         &self.bytes
     }
 
+    /// The bytes without their coding, and as UTF-8 where each stands for a character.
+    ///
+    /// # Errors
+    /// When they cannot be decoded, or are too many.
+    pub fn plain(&self) -> Result<&Bytes, Undecoded> {
+        if self.is_plain() {
+            return Ok(&self.bytes);
+        }
+        match self.plain.get_or_init(|| self.decode()) {
+            Ok(plain) => Ok(&plain.bytes),
+            Err(error) => Err(*error),
+        }
+    }
+
     /// The body as JSON.
     pub fn json(&self) -> Result<&Json, Malformed> {
-        self.json
-            .get_or_init(|| Json::parse(&self.bytes))
-            .as_ref()
-            .map_err(Clone::clone)
+        let parse = || match self.plain() {
+            Ok(plain) => Json::parse(plain),
+            Err(_) => Err(Malformed("the body cannot be decoded".into())),
+        };
+        self.json.get_or_init(parse).as_ref().map_err(Clone::clone)
+    }
+
+    /// Whether it is in another charset than UTF-8, so that only its ASCII was
+    /// read for certain.
+    pub fn is_widened(&self) -> bool {
+        matches!(self.plain.get(), Some(Ok(plain)) if plain.widened)
+    }
+
+    /// Whether [`Self::bytes`] and [`Self::plain`] have different codings.
+    pub fn is_coded(&self) -> bool {
+        self.coding != Coding::Identity
+    }
+
+    /// What goes in its place when its plain bytes were edited: in its charset,
+    /// without coding. `None` when a character was added that it has not.
+    pub fn edited(&self, plain: Vec<u8>) -> Option<Bytes> {
+        match self.is_widened() {
+            true => narrow(&plain).map(Bytes::from),
+            false => Some(plain.into()),
+        }
+    }
+
+    fn is_plain(&self) -> bool {
+        !self.is_coded() && self.charset != Charset::SingleByte
+    }
+
+    fn decode(&self) -> Result<Plain, Undecoded> {
+        let bytes = match self.coding {
+            Coding::Identity => self.bytes.clone(),
+            coding => coding.decode(&self.bytes, self.most)?.into(),
+        };
+        let widened = self.charset == Charset::SingleByte && std::str::from_utf8(&bytes).is_err();
+        let bytes = match widened {
+            true => widen(&bytes).into(),
+            false => bytes,
+        };
+        Ok(Plain { bytes, widened })
     }
 }
 

@@ -63,9 +63,8 @@ impl Relay<'_> {
         let body = Body::new(message);
         let judged = match self.verdict(Some(&body)).await {
             ForAnswer::Release { reason, strip } => {
-                let message = body.bytes().clone();
                 let (_, message) =
-                    verdict::stripped(&self.channel, HeaderMap::new(), message, &strip);
+                    verdict::stripped(&self.channel, HeaderMap::new(), &body, &strip);
                 Ok((reason, Some(kind(message))))
             }
             ForAnswer::Challenge { level, .. } => {

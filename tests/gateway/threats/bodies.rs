@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::setup::{CANARY, OWNER, bot, channel, fresh, is_challenge, usual};
+use crate::setup::{CANARY, OWNER, bot, channel, fresh, is_challenge, login_url, usual};
 use crate::support::{Gateway, Origin, Reply, Request};
 
 /// Types that a backend may give its JSON; careless ones among them.
@@ -86,6 +86,14 @@ fn what_cannot_be_judged_is_blocked() {
         let wide: Vec<u8> = flagged.encode_utf16().flat_map(u16::to_le_bytes).collect();
         match seen.target.rsplit('/').next().unwrap() {
             "gzip" => json(flagged.into()).header("Content-Encoding", "gzip"),
+            "both" => json(coded("gzip", &coded("br", flagged.as_bytes())))
+                .header("Content-Encoding", "br, gzip"),
+            "part" => json([coded("gzip", flagged.as_bytes()), vec![0]].concat())
+                .header("Content-Encoding", "gzip"),
+            "utf7" => Reply::new(200, flagged).header("Content-Type", "text/html; charset=utf-7"),
+            "sjis" => {
+                Reply::new(200, flagged).header("Content-Type", "text/html; charset=shift_jis")
+            }
             "twice" => json(flagged.into())
                 .header("Content-Encoding", "identity")
                 .header("Content-Encoding", "br"),
@@ -113,6 +121,10 @@ fn what_cannot_be_judged_is_blocked() {
     let mut wire = gateway.wire();
     for (what, code) in [
         ("gzip", "answer-undecodable"),
+        ("both", "answer-undecodable"),
+        ("part", "answer-undecodable"),
+        ("utf7", "answer-undecodable"),
+        ("sjis", "answer-undecodable"),
         ("twice", "answer-undecodable"),
         ("list", "answer-undecodable"),
         ("unknown", "answer-undecodable"),
@@ -138,6 +150,127 @@ fn what_cannot_be_judged_is_blocked() {
         wire.exchange(&Request::get("/chat/x/x")).json(),
         json!({"text": "hello"})
     );
+}
+
+/// A body in a content coding, as a backend writes it that does not care what it is asked.
+fn coded(coding: &str, text: &[u8]) -> Vec<u8> {
+    let level = flate2::Compression::default();
+    match coding {
+        "gzip" => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+            encoder.write_all(text).unwrap();
+            encoder.finish().unwrap()
+        }
+        "deflate" => {
+            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), level);
+            encoder.write_all(text).unwrap();
+            encoder.finish().unwrap()
+        }
+        "br" => {
+            let mut encoder = brotli::CompressorWriter::new(Vec::new(), 4096, 5, 22);
+            encoder.write_all(text).unwrap();
+            encoder.into_inner()
+        }
+        "zstd" => zstd::encode_all(text, 3).unwrap(),
+        other => panic!("{other}"),
+    }
+}
+
+const CODINGS: &[&str] = &["gzip", "deflate", "br", "zstd"];
+
+#[test]
+fn an_answer_that_is_encoded_unasked_is_decoded_and_judged() {
+    let plain = r#"{"text":"Gr\u00fc\u00dfe","n":1.50}"#;
+    let origin = Origin::start(move |seen| {
+        assert_eq!(seen.header("accept-encoding"), Some("identity"));
+        let mut parts = seen.target.rsplit('/');
+        let (what, coding) = (parts.next().unwrap(), parts.next().unwrap());
+        let text = match what {
+            "plain" => plain.to_owned(),
+            "flagged" => json!({"authentication_required": true, "text": CANARY}).to_string(),
+            "bomb" => format!("{{\"text\":\"{CANARY}{}\"}}", " ".repeat(8 << 20)),
+            other => panic!("{other}"),
+        };
+        Reply::new(200, coded(coding, text.as_bytes()))
+            .header("Content-Type", "application/json")
+            .header("Content-Encoding", coding)
+            .header("ETag", "\"e\"")
+    });
+    let gateway = Gateway::start(&channel(&origin, "", OWNER));
+    let mut wire = gateway.wire();
+    for coding in CODINGS {
+        let mut ask =
+            |what| wire.exchange(&Request::get(&format!("/chat/{}/{coding}/{what}", fresh())));
+        // As it came, to the byte.
+        let released = ask("plain");
+        assert_eq!(released.body, coded(coding, plain.as_bytes()), "{coding}");
+        assert_eq!(released.header("content-encoding"), Some(*coding));
+        assert_eq!(released.header("etag"), Some("\"e\""));
+        let withheld = ask("flagged");
+        assert!(
+            is_challenge(&withheld) && !withheld.contains(CANARY),
+            "{coding}"
+        );
+        assert_eq!(withheld.header("content-encoding"), None);
+        let bomb = ask("bomb");
+        assert_eq!(
+            (bomb.status, &*bomb.code()),
+            (502, "answer-too-large"),
+            "{coding}"
+        );
+
+        // The flag is taken off what the customer may see: it is plain then.
+        let chat = fresh();
+        let mut browser = gateway.browser();
+        let target = format!("/chat/{chat}/{coding}/flagged");
+        let login = login_url(&browser.get(&target));
+        assert_eq!(gateway.site.log_in(&login, "alice").status, 200);
+        let stripped = browser.get(&target);
+        assert_eq!(stripped.json(), json!({"text": CANARY}), "{coding}");
+        assert_eq!(stripped.header("content-encoding"), None);
+        assert_eq!(stripped.header("etag"), None);
+    }
+}
+
+#[test]
+fn ascii_is_read_in_every_charset_of_one_byte() {
+    let origin = Origin::start(|seen| {
+        let flag = seen.target.ends_with("/flagged");
+        let text = format!("{{\"text\":\"Gr@@e {CANARY}\",\"authentication_required\":{flag}}}");
+        let mut text = text.into_bytes();
+        for byte in text.iter_mut().filter(|byte| **byte == b'@') {
+            *byte = 0xfc;
+        }
+        let kind = match seen.target.contains("latin1") {
+            true => "application/json; charset=ISO-8859-1",
+            false => "text/html; charset=\"windows-1252\"",
+        };
+        Reply::new(200, text).header("Content-Type", kind)
+    });
+    let gateway = Gateway::start(&channel(&origin, "", OWNER));
+    for charset in ["latin1", "windows"] {
+        let mut browser = gateway.browser();
+        let (plain, flagged) = (
+            format!("/chat/{}/{charset}/plain", fresh()),
+            format!("/chat/{}/{charset}/flagged", fresh()),
+        );
+        let released = browser.get(&plain);
+        assert_eq!(released.status, 200);
+        assert!(released.contains(CANARY) && released.body.contains(&0xfc));
+        let withheld = browser.get(&flagged);
+        assert!(
+            is_challenge(&withheld) && !withheld.contains(CANARY),
+            "{charset}"
+        );
+        assert_eq!(
+            gateway.site.log_in(&login_url(&withheld), "alice").status,
+            200
+        );
+        let stripped = browser.get(&flagged);
+        let text = format!("{{\"text\":\"Gr@@e {CANARY}\"}}").replace('@', "\u{fc}");
+        let narrow: Vec<u8> = text.chars().map(|c| u8::try_from(c).unwrap()).collect();
+        assert_eq!(stripped.body, narrow, "{charset}");
+    }
 }
 
 #[test]
