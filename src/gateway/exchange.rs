@@ -10,8 +10,8 @@ use http::{HeaderMap, Method};
 
 use super::State;
 use super::admit::Target;
+use super::body::BodyEdit;
 use super::hold::Hold;
-use super::inject::BodyEdit;
 use super::stream::Stream;
 use crate::channel::{Kind, Route};
 use crate::config::Config;

@@ -10,7 +10,8 @@ use pingora::http::RequestHeader;
 use serde_json::Map;
 
 use super::admit;
-use super::inject::{self, Injected};
+use super::body;
+use super::inject::Injected;
 use super::{request, socket, webhook};
 use crate::channel::{Channel, Kind, Route};
 use crate::config::Config;
@@ -223,7 +224,7 @@ pub async fn explain(
         now,
     });
     let members = injected.as_ref().map(Injected::members).unwrap_or_default();
-    if let Err(reason) = inject::edit_body(config, &head.headers, &request.body, &members) {
+    if let Err(reason) = body::edit_body(config, &head.headers, &request.body, &members) {
         return Ok(said.refuse(reason));
     }
     said.request = Some(forward.reason);

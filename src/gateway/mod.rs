@@ -10,7 +10,7 @@
 //! | `signed` | signatures of what comes are checked, of what leaves made |
 //! | `webhook` | the judgement on a request of the backend's to the client |
 //! | `inject` | managed headers and members off, verified ones on |
-//! | `disguise` | bodies in which a managed member could come unseen are refused |
+//! | `body` | managed members and form fields off a body, verified ones in |
 //! | `hold` | an answer that may be flagged is held back, head and all |
 //! | `verdict` | the judgement on a held answer, carried out |
 //! | `stream` | the judgement on the messages of a streamed answer |
@@ -23,9 +23,9 @@
 //! | `server` | listeners, reload, drain |
 
 mod admit;
+mod body;
 mod certificate;
 mod challenge;
-mod disguise;
 mod endpoints;
 mod exchange;
 pub mod explain;

@@ -12,9 +12,9 @@ use serde_json::{Map, Value};
 
 use super::State;
 use super::admit;
+use super::body;
 use super::endpoints;
 use super::exchange::{Asked, Exchange};
-use super::inject;
 use super::respond::{self, Reply};
 use super::{challenge, release, signed, socket, webhook};
 use crate::channel::{Channel, Enforcement, Kind, Login, Owner, Resume, Route, Unreadable};
@@ -350,7 +350,7 @@ fn edit(exchange: &mut Exchange, headers: &HeaderMap, now: Time) -> Result<(), R
         .as_ref()
         .map(|injected| injected.members())
         .unwrap_or_default();
-    exchange.edited = inject::edit_body(&exchange.config, headers, body.bytes(), &members)?;
+    exchange.edited = body::edit_body(&exchange.config, headers, body.bytes(), &members)?;
     Ok(())
 }
 

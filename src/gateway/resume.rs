@@ -9,6 +9,7 @@ use http::{HeaderMap, Method, Request};
 use pingora::http::RequestHeader;
 
 use super::State;
+use super::body;
 use super::inject::{self, Injected};
 use super::request::call_values;
 use super::{release, signed, verdict};
@@ -206,8 +207,7 @@ impl Replay {
             login_time: self.now,
             now: self.now,
         };
-        let edited =
-            inject::edit_body(&self.config, &held.headers, &held.body, &injected.members())?;
+        let edited = body::edit_body(&self.config, &held.headers, &held.body, &injected.members())?;
 
         let mut head = RequestHeader::build(held.method.clone(), held.target.as_bytes(), None)
             .map_err(|_| Reason::Internal)?;

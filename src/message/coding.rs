@@ -147,11 +147,12 @@ impl Charset {
     /// The oddest of all that `Content-Type` names, in whatever spelling.
     pub fn of(headers: &HeaderMap) -> Self {
         let lines = headers.get_all(CONTENT_TYPE).iter();
-        let charsets = lines.map(|line| Self::in_type(line.as_bytes()));
+        let charsets = lines.map(|line| Self::named_in(line.as_bytes()));
         charsets.max().unwrap_or_default()
     }
 
-    fn in_type(value: &[u8]) -> Self {
+    /// The oddest that a header names.
+    pub(super) fn named_in(value: &[u8]) -> Self {
         let word = b"charset";
         let named = |part: &[u8]| part.eq_ignore_ascii_case(word);
         if !value.windows(word.len()).any(named) {

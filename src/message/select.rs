@@ -1,10 +1,11 @@
 //! Selectors: one value out of a request or an answer.
 
-use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName};
 use serde_json::{Number, Value};
 
+use super::form::Kind;
 use super::header::raw_cookies;
+use super::multipart;
 use super::target::{decode, pairs};
 use super::view::{AnswerView, Body, RequestView};
 use super::{Json, JsonPath};
@@ -116,10 +117,15 @@ impl Source {
             },
             Self::Form(name) => {
                 let body = request.body.map_or(&[][..], |body| body.bytes());
-                parameter(
-                    std::str::from_utf8(body).map_err(|_| Reason::BadBody)?,
-                    name,
-                )
+                match Kind::of(request.headers) {
+                    _ if body.is_empty() => Ok(None),
+                    Err(_) => Err(Reason::BadBody),
+                    Ok(Kind::Multipart(boundary)) => multipart::field(body, boundary, name),
+                    Ok(_) => parameter(
+                        std::str::from_utf8(body).map_err(|_| Reason::BadBody)?,
+                        name,
+                    ),
+                }
             }
             Self::AnswerHeader(_) | Self::AnswerJson(_) => Ok(None),
         }
@@ -177,11 +183,7 @@ fn credentials(value: &str, scheme: &str) -> Option<String> {
 /// Whether the request says that its body is a form. It only excuses a body that
 /// is not JSON: one that is JSON is read as such, whatever it is called.
 fn is_form(headers: &HeaderMap) -> bool {
-    let form = b"application/x-www-form-urlencoded";
-    headers.get(CONTENT_TYPE).is_some_and(|kind| {
-        let kind = kind.as_bytes().get(..form.len());
-        kind.is_some_and(|kind| kind.eq_ignore_ascii_case(form))
-    })
+    matches!(Kind::of(headers), Ok(Kind::Urlencoded | Kind::Multipart(_)))
 }
 
 /// What the query selects in the body. All nodes in all readings have to agree.
@@ -387,6 +389,15 @@ mod tests {
         assert_eq!(form.body("id=a&x=1").select(sources()), found("a"));
         let twice = Request::default().header("content-type", kind);
         assert_eq!(twice.body("id=a&id=a").select(sources()), AMBIGUOUS);
+        let multipart = "multipart/form-data; boundary=b";
+        let part = "--b\r\nContent-Disposition: form-data; name=\"id\"\r\n\r\na\r\n";
+        let parts = |body: String| {
+            let request = Request::default().header("content-type", multipart);
+            request.body(&body).select(sources())
+        };
+        assert_eq!(parts(format!("{part}--b--\r\n")), found("a"));
+        assert_eq!(parts(format!("{part}{part}--b--\r\n")), AMBIGUOUS);
+        assert_eq!(parts(part.into()), Err(Reason::BadBody));
         let json = Request::default().header("content-type", kind);
         assert_eq!(json.body(r#"{"id":"a"}"#).select(sources()), found("a"));
     }

@@ -9,7 +9,7 @@ use super::relay::{Relay, Way};
 use crate::channel::socket::Lapse;
 use crate::channel::{Owner, Unreadable};
 use crate::decision::{self, ForRequest};
-use crate::gateway::inject::{edit_body, opening};
+use crate::gateway::body::{edit_text, opening};
 use crate::gateway::request::{MAX_INTERACTION_ID, announce, log_in, touch};
 use crate::identity::Proof;
 use crate::interaction::store::Key;
@@ -169,8 +169,7 @@ impl Relay<'_> {
             .as_ref()
             .map(|injected| injected.members())
             .unwrap_or_default();
-        // A message has no headers of its own.
-        let edited = edit_body(&self.exchange.config, &HeaderMap::new(), &message, &members)?;
+        let edited = edit_text(&self.exchange.config, &message, &members)?;
         Ok(Way::On(edited.unwrap_or(message)))
     }
 
