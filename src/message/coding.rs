@@ -164,7 +164,9 @@ impl Charset {
                 return Self::Odd;
             };
             let name = name.trim_start().trim_start_matches('"');
-            let end = name.find(['"', ';', ' ', '\t', ',']).unwrap_or(name.len());
+            let end = name
+                .find(['"', ';', ' ', '\t', ',', '\r'])
+                .unwrap_or(name.len());
             Self::named(name.get(..end).unwrap_or_default())
         };
         value

@@ -1,6 +1,7 @@
 //! What has broken gateways of this kind; each test fails when the defence is taken out.
 
 mod bodies;
+mod forms;
 mod framing;
 mod headers;
 mod leaks;
