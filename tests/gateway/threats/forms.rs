@@ -192,6 +192,7 @@ fn a_form_names_the_interaction() {
     let gateway = Gateway::start(&channel(&origin, "", &format!("{route}{OWNER}")));
     let chat = fresh();
     let sender = part("name=\"sender\"", &chat);
+    let mut browser = gateway.browser();
     for (kind, body, status) in [
         (MULTIPART, format!("{sender}{END}"), 200),
         (URLENCODED, format!("sender={chat}"), 200),
@@ -199,9 +200,7 @@ fn a_form_names_the_interaction() {
         (MULTIPART, sender.clone(), 400),
         (URLENCODED, format!("sender={chat}&sender={chat}"), 400),
     ] {
-        let answer = gateway
-            .browser()
-            .send(post("/talk/statement", kind, body.clone()));
+        let answer = browser.send(post("/talk/statement", kind, body.clone()));
         assert_eq!(answer.status, status, "{body}: {}", answer.text());
         if status == 200 {
             assert_eq!(answer.json()["interaction"], *chat);
