@@ -301,6 +301,7 @@ fn routes() -> Routes {
         inject: Default::default(),
         flags: Vec::new(),
         inspection: Inspection::default(),
+        items: None,
         streaming: Default::default(),
         login: None,
         side_call: None,

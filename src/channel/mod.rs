@@ -30,6 +30,8 @@ use crate::identity::jwt::PinnedKey;
 use crate::interaction::{Bounds, Clocks};
 use crate::login::oidc::Provider;
 use crate::login::{LoginPage, SecurityKeys};
+use crate::message::Selector;
+use crate::message::edit::MemberPath;
 
 /// One configured messaging interface.
 #[derive(Debug)]
@@ -48,6 +50,8 @@ pub struct Channel {
     pub flags: Vec<Flag>,
     /// How answers are inspected.
     pub inspection: Inspection,
+    /// Where answers have many messages; `None` judges each answer as a whole.
+    pub items: Option<Items>,
     /// How streamed answers are judged.
     pub streaming: Streaming,
     /// Mid-chat login; `None` blocks flagged answers.
@@ -195,6 +199,15 @@ impl Default for Inspection {
             malformed: block,
         }
     }
+}
+
+/// Answers with many messages, each an element of an array.
+#[derive(Clone, Debug)]
+pub struct Items {
+    /// The array; the top of the answer when it names no member.
+    pub at: MemberPath,
+    /// What an element has when it comes again; `None` compares it byte for byte.
+    pub id: Option<Selector>,
 }
 
 /// How streamed answers are judged.

@@ -14,7 +14,7 @@ use super::route::{Routing, Written};
 use super::server::{Levels, Server};
 use super::signature::signatures;
 use super::socket::socket;
-use super::stream::streaming;
+use super::stream::{items, streaming};
 use super::upstream::Upstreams;
 use crate::channel::socket::Lapse;
 use crate::channel::template::CALL_NAMES;
@@ -79,6 +79,7 @@ fn channel<'t>(
         inject: injection(inject),
         flags: flags(flag_node, shared.levels),
         inspection: inspection(inspect),
+        items: table.get("items").and_then(items),
         streaming: streaming(table.get("stream")),
         login: login(table, shared.levels),
         side_call: side_call.and_then(|node| call(node, &call_names)),

@@ -1,7 +1,10 @@
-//! `[channel.NAME.stream]`.
+//! `[channel.NAME.stream]` and `[channel.NAME.items]`: answers that are many messages.
 
-use super::reader::Node;
-use crate::channel::{OnExpiry, Streaming};
+use super::reader::{Node, Wrong};
+use crate::channel::{Items, OnExpiry, Streaming};
+use crate::message::Selector;
+use crate::message::edit::MemberPath;
+use crate::message::select::Source;
 
 /// What an open stream may become when the login ends.
 pub(super) const ON_EXPIRY: &[(&str, OnExpiry)] = &[
@@ -24,4 +27,25 @@ pub(super) fn streaming(node: Option<Node<'_>>) -> Streaming {
         max_event: max_event.and_then(|node| node.size_up_to(64 << 20)),
         idle_timeout: idle_timeout.unwrap_or(usual.idle_timeout),
     }
+}
+
+pub(super) fn items(node: Node<'_>) -> Option<Items> {
+    let table = node.table()?;
+    let at = table.need("at").and_then(|node| {
+        node.parse(|text| match text {
+            "$" => Ok(MemberPath(Vec::new())),
+            _ => MemberPath::parse(text).map_err(|message| {
+                Wrong::new(
+                    message,
+                    "name the array, like \"$.activities\", or \"$\" for an answer that is one",
+                )
+            }),
+        })
+    });
+    let id = table.get("id").map(Node::json_path);
+    let id = match id {
+        Some(path) => Some(Selector(vec![Source::AnswerJson(path?)])),
+        None => None,
+    };
+    Some(Items { at: at?, id })
 }

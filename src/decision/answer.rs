@@ -3,7 +3,7 @@
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 
-use super::stream;
+use super::{items, stream};
 use crate::channel::flag::{FlagLevel, Head};
 use crate::channel::{Channel, Flag, Unreadable};
 use crate::interaction::Level;
@@ -111,6 +111,7 @@ fn streamed(channel: &Channel, head: &AnswerView<'_>, level: Level, format: Form
 pub fn answer(channel: &Channel, answer: &AnswerView<'_>, asker: Asker) -> ForAnswer {
     match (answer.body, format(answer.headers)) {
         (Some(_), Some(_)) => stream::whole(channel, answer, asker),
+        (Some(_), None) if channel.items.is_some() => items::whole(channel, answer, asker),
         _ => one(channel, answer, asker),
     }
 }
@@ -319,7 +320,7 @@ impl Flag {
     }
 
     /// Whether this level satisfies the flag, whatever level the answer names.
-    fn reached(&self, level: Level) -> bool {
+    pub(super) fn reached(&self, level: Level) -> bool {
         match &self.level {
             FlagLevel::Fixed(wants) => level >= *wants,
             FlagLevel::Named {
@@ -361,6 +362,7 @@ mod tests {
             inject: Default::default(),
             flags: vec![flag],
             inspection: Inspection::default(),
+            items: None,
             streaming: Default::default(),
             login: None,
             side_call: None,

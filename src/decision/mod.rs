@@ -6,9 +6,11 @@
 //! cannot disagree.
 
 mod answer;
+mod items;
 mod request;
 mod stream;
 
 pub use answer::{Asker, Candidate, ForAnswer, answer, candidate, format};
+pub use items::{JudgedItems, items};
 pub use request::{Asked, ForRequest, Forward, request};
 pub use stream::{StreamHead, messages};

@@ -52,11 +52,12 @@ impl StreamHead {
     }
 }
 
-/// Decides on each message of a stream that has come to its end. Nothing for an answer
-/// that is no stream.
+/// Decides on each message of a stream that has come to its end, or on each element of
+/// an answer that is judged by elements. Nothing for an answer that goes as a whole.
 pub fn messages(channel: &Channel, answer: &AnswerView<'_>, asker: Asker) -> Vec<ForAnswer> {
     let (Some(body), Some(format)) = (answer.body, format(answer.headers)) else {
-        return Vec::new();
+        let judged = super::items(channel, answer, asker);
+        return judged.map_or(Vec::new(), |judged| judged.verdicts);
     };
     let head = StreamHead::new(answer.status, answer.headers);
     let judged = format.pieces(body.bytes()).filter_map(|piece| match piece {
@@ -78,7 +79,7 @@ pub(super) fn whole(channel: &Channel, answer: &AnswerView<'_>, asker: Asker) ->
 
 impl ForAnswer {
     /// The verdict on two messages that go or stay together.
-    fn and(self, other: Self) -> Self {
+    pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Block(reason), _) | (_, Self::Block(reason)) => Self::Block(reason),
             (

@@ -384,7 +384,7 @@ fn verdict(
         "verdict",
         match messages.is_empty() {
             true => text,
-            false => format!("a stream, judged message by message; altogether {text}"),
+            false => format!("judged message by message; altogether {text}"),
         },
     );
     verdict

@@ -13,6 +13,7 @@
 //! | `body` | managed members and form fields off a body, verified ones in |
 //! | `hold` | an answer that may be flagged is held back, head and all |
 //! | `verdict` | the judgement on a held answer, carried out |
+//! | `items` | the judgement on the elements of an answer with many messages |
 //! | `stream` | the judgement on the messages of a streamed answer |
 //! | `challenge` | the login URL in place of a withheld answer |
 //! | `resume` | after the login: replay, notice |
@@ -31,6 +32,7 @@ mod exchange;
 pub mod explain;
 mod hold;
 mod inject;
+mod items;
 mod peer;
 mod proxy;
 mod release;

@@ -15,6 +15,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use super::State;
 use super::exchange::Exchange;
 use super::inject;
+use super::items;
 use super::peer::Peers;
 use super::request::{self, Step};
 use super::respond::Reply;
@@ -169,6 +170,14 @@ impl ProxyHttp for Proxy {
             let candidate = match exchange.binds_from_answer() {
                 true => Candidate::Yes,
                 false => decision::candidate(&route.channel, &view, asker.level),
+            };
+            let candidate = match candidate {
+                Candidate::No
+                    if items::waits(&self.state, exchange, &head.headers, asker).await =>
+                {
+                    Candidate::Yes
+                }
+                candidate => candidate,
             };
             match candidate {
                 Candidate::No => {}

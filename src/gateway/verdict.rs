@@ -17,11 +17,13 @@ use super::State;
 use super::challenge::challenge;
 use super::exchange::Exchange;
 use super::hold::Held;
+use super::items::{self, Sorted};
 use super::request;
 use super::respond::{self, Reply};
 use crate::channel::{Channel, Kind, Unreadable};
 use crate::decision::{self, Asker, ForAnswer};
 use crate::interaction::{self, Level};
+use crate::message::elements::Elements;
 use crate::message::stream::{Format, Piece};
 use crate::message::{AnswerView, Body, JsonPath, edit};
 use crate::reason::Reason;
@@ -91,6 +93,14 @@ pub(super) async fn carry_out(
         return refuse(session, exchange, channel, reason).await;
     }
     let asker = asker(state, exchange).await;
+    let sorted = items::sort_out(state, session, exchange, &view, asker).await;
+    let sorted = match sorted {
+        Ok(sorted) => sorted,
+        Err(reason) => return refuse(session, exchange, channel, reason).await,
+    };
+    if let Some(sorted) = sorted {
+        return release_sorted(session, exchange, channel, head, body, sorted).await;
+    }
     let verdict = decision::answer(channel, &view, asker);
     match verdict {
         // What is left of it is no answer any more.
@@ -120,6 +130,28 @@ pub(super) async fn carry_out(
             }
         }
     }
+}
+
+/// Writes what passes of an answer with many messages.
+async fn release_sorted(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    channel: &Channel,
+    mut head: ResponseHeader,
+    mut body: Body,
+    sorted: Sorted,
+) -> pingora::Result<()> {
+    let reason = sorted.reason;
+    exchange.reason = reason;
+    if let Some(left) = sorted.body {
+        forget_body(&mut head);
+        head.remove_header(&CONTENT_ENCODING);
+        head.insert_header(CACHE_CONTROL, "private, no-store")?;
+        body = Body::of(&head.headers, left, channel.inspection.max_body);
+    }
+    let (mut head, body) = released(channel, head, &body, &sorted.strip, reason, false)?;
+    exchange.add_cookie(&mut head)?;
+    respond::write(session, head, body).await
 }
 
 async fn refuse(
@@ -234,7 +266,12 @@ fn unflagged(
         }
         if let Some(condition) = &flag.json
             && let Ok(plain) = body.plain()
-            && let Some(edited) = without(left.as_deref().unwrap_or(plain), format, &condition.path)
+            && let Some(edited) = without(
+                channel,
+                left.as_deref().unwrap_or(plain),
+                format,
+                &condition.path,
+            )
         {
             left = Some(edited);
         }
@@ -252,10 +289,25 @@ fn unflagged(
 
 /// The body without what the query selects, in each of its messages; `None` where it
 /// selects nothing.
-fn without(body: &[u8], format: Option<Format>, path: &JsonPath) -> Option<Vec<u8>> {
+fn without(
+    channel: &Channel,
+    body: &[u8],
+    format: Option<Format>,
+    path: &JsonPath,
+) -> Option<Vec<u8>> {
     let remove = |body: &[u8]| edit::remove_selected(body, path).ok().flatten();
     let Some(format) = format else {
-        return remove(body);
+        let whole = remove(body);
+        let items = channel.items.as_ref();
+        let elements = items.and_then(|items| {
+            let body = whole.as_deref().unwrap_or(body);
+            let elements = Elements::find(body, &items.at).ok()??;
+            let edited: Vec<_> = elements.of(body).map(remove).collect();
+            let some = edited.iter().any(Option::is_some);
+            let change = |index: usize| edited.get(index).cloned().flatten();
+            some.then(|| elements.rewrite(body, &[b""; 0], change))
+        });
+        return elements.or(whole);
     };
     let mut changed = false;
     let pieces = format.pieces(body).map(|piece| match &piece {

@@ -15,6 +15,11 @@ use crate::time::Time;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TokenHash(pub [u8; 32]);
 
+/// Names a message that comes again and again, such as an element of a polled answer:
+/// part of the SHA-256 of what it is told by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MessageHash(pub [u8; 16]);
+
 /// An outstanding login URL.
 #[derive(Clone, Debug)]
 pub struct Challenge {

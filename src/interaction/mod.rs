@@ -12,7 +12,7 @@ mod state;
 pub mod store;
 
 pub use attempt::Attempt;
-pub use held::{Answer, Challenge, Held, HeldRequest, Redeemed, TokenHash};
+pub use held::{Answer, Challenge, Held, HeldRequest, MessageHash, Redeemed, TokenHash};
 pub use identity::{Identity, Level};
 pub use outbox::{Bounds, Leg, Withheld};
 pub use state::{Clocks, Evidence, Interaction, OwnerHash, Standing};

@@ -99,6 +99,11 @@ impl Outbox {
             .any(|known| known.leg == *leg && known.id.as_deref() == Some(id))
     }
 
+    /// Whether a message is kept on this leg.
+    pub(super) fn has_any(&self, leg: &Leg) -> bool {
+        self.0.iter().any(|known| known.leg == *leg)
+    }
+
     /// Hands out what `level` reaches on the legs that are asked for, oldest first.
     pub(super) fn take(&mut self, level: Level, legs: impl Fn(&Leg) -> bool) -> Vec<Withheld> {
         self.0

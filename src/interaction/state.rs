@@ -16,7 +16,7 @@ use std::time::Duration;
 use subtle::ConstantTimeEq;
 
 use super::attempt::{Attempt, Attempts};
-use super::held::{Challenge, Held, HeldRequest, Redeemed, TokenHash};
+use super::held::{Challenge, Held, HeldRequest, MessageHash, Redeemed, TokenHash};
 use super::identity::{Identity, Level};
 use super::outbox::{Bounds, Leg, Outbox, Withheld};
 use crate::reason::Reason;
@@ -92,6 +92,10 @@ pub struct Interaction {
     rare: Option<Box<Rare>>,
 }
 
+/// How many messages are remembered in whose place a login URL stands; of older ones
+/// a new one is made.
+const MOST_CHALLENGED: usize = 256;
+
 /// A customer who logged in, and when. It may have run out.
 #[derive(Clone, Debug)]
 struct Login {
@@ -109,6 +113,8 @@ struct Rare {
     attempts: Attempts,
     /// What waits behind the `continue` URL, and the hash of that URL's own token.
     held: Option<(TokenHash, Held)>,
+    /// In whose place a login URL has stood since the latest login.
+    challenged: Vec<MessageHash>,
     /// Messages that wait for a login.
     outbox: Outbox,
     /// The owner's latest message, where the answer to it comes on another way.
@@ -246,6 +252,32 @@ impl Interaction {
         Ok(())
     }
 
+    /// Notes in whose place the outstanding login URL stands, or would stand again.
+    pub fn stands_for(&mut self, messages: impl IntoIterator<Item = MessageHash>) {
+        let Some(rare) = self.rare.as_mut().filter(|rare| rare.challenge.is_some()) else {
+            return;
+        };
+        for message in messages {
+            rare.challenged.retain(|known| *known != message);
+            rare.challenged.push(message);
+        }
+        let many = rare.challenged.len().saturating_sub(MOST_CHALLENGED);
+        rare.challenged.drain(..many);
+    }
+
+    /// Whether a login URL that is good for this level stands in a message's place.
+    pub fn is_challenged(&self, message: &MessageHash, level: Level, now: Time) -> bool {
+        let good = |challenge: &Challenge| challenge.level >= level && !challenge.expired(now);
+        self.outstanding().is_some_and(good)
+            && (self.rare.as_ref()).is_some_and(|rare| rare.challenged.contains(message))
+    }
+
+    /// Whether any message is withheld on this leg.
+    pub fn withholds_any(&self, leg: &Leg) -> bool {
+        let rare = self.rare.as_ref();
+        rare.is_some_and(|rare| rare.outbox.has_any(leg))
+    }
+
     /// Keeps a message from the customer until [`Interaction::release`]. One whose id
     /// is kept on that leg already is not kept twice. [`Reason::OutboxFull`] when it does not fit:
     /// then it is lost, and those before it stay. [`Reason::NotOwner`] for anybody
@@ -357,6 +389,7 @@ impl Interaction {
         }
         rare.consumed = Some((*token, Reason::TokenUsed));
         let waiting = rare.held.as_ref().map(|(token, _)| *token);
+        rare.challenged = Vec::new();
         let held = rare.held.as_mut().and_then(|(_, held)| held.replay());
         Ok(Redeemed {
             level: challenge.level,
@@ -429,7 +462,9 @@ impl Interaction {
             let former = rare.former.as_ref().map_or(0, |name| name.len());
             let latest = rare.latest.as_ref().map_or(0, |latest| latest.weight());
             let attempts = rare.attempts.weight();
-            size_of::<Rare>() + held + former + latest + attempts + rare.outbox.weight()
+            let challenged = size_of_val(&rare.challenged[..]);
+            size_of::<Rare>()
+ + held + former + latest + attempts + challenged + rare.outbox.weight()
         });
         size_of::<Self>() + login + rare
     }

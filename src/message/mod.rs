@@ -3,8 +3,8 @@
 //! [`view`] shows a request or an answer to whoever asks; [`select`] takes one
 //! value out of it; [`json`] reads bodies the way a suspicious reader does;
 //! [`coding`] undoes how they are written;
-//! [`edit`] changes members of a JSON body and nothing else; [`form`] and
-//! [`multipart`] do so for the fields of forms; [`managed`] tells which
+//! [`edit`] changes members of a JSON body and nothing else, [`elements`] those of an
+//! array; [`form`] and [`multipart`] do so for the fields of forms; [`managed`] tells which
 //! bodies it has to look into; [`header`] knows
 //! which header names are one name in disguise; [`target`] refuses ambiguous paths;
 //! [`websocket`] takes a socket's bytes apart into messages;
@@ -12,6 +12,7 @@
 
 pub mod coding;
 pub mod edit;
+pub mod elements;
 pub mod form;
 pub mod header;
 pub mod json;

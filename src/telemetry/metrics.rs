@@ -99,7 +99,7 @@ impl Metrics {
         );
         registry.register(
             "events",
-            "Messages of streamed answers by verdict",
+            "Messages of streamed and polled answers by verdict",
             metrics.events.clone(),
         );
         registry.register("challenges", "Login URLs made", metrics.challenges.clone());
@@ -169,7 +169,7 @@ impl Metrics {
         self.observed.get_or_create(&code(channel, reason)).inc();
     }
 
-    /// A message of a streamed answer, and its verdict.
+    /// A message of a streamed answer or an element of a polled one, and its verdict.
     pub fn event(&self, channel: &str, reason: Reason) {
         self.events.get_or_create(&code(channel, reason)).inc();
     }

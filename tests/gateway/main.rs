@@ -14,6 +14,7 @@ mod explained;
 mod held_answers;
 mod oidc;
 mod operating;
+mod polling;
 mod prechat;
 mod resume;
 mod sockets;

@@ -14,6 +14,7 @@ fn route(methods: &str, host: &str, path: &str) -> Arc<Route> {
         inject: Default::default(),
         flags: Vec::new(),
         inspection: Inspection::default(),
+        items: None,
         streaming: Default::default(),
         login: None,
         side_call: None,

@@ -359,3 +359,35 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_login_url_stands_for_messages_until_it_is_used_or_too_old() {
+    let [one, two] = [MessageHash([1; 16]), MessageHash([2; 16])];
+    let mut i = withholding(&[]);
+    let ask = |i: &mut Interaction, level, now| {
+        let challenge = Challenge {
+            token: TOKEN,
+            level: Level(level),
+            created: now,
+            ttl: CLOCKS.token_ttl,
+        };
+        i.challenge(challenge, None, ALICE).unwrap();
+    };
+    i.stands_for([one]);
+    assert!(!i.is_challenged(&one, Level(1), at(0)));
+    ask(&mut i, 1, at(0));
+    i.stands_for([one, one]);
+    assert!(i.is_challenged(&one, Level(1), at(59)));
+    assert!(!i.is_challenged(&two, Level(1), at(0)) && !i.is_challenged(&one, Level(2), at(0)));
+    assert!(!i.is_challenged(&one, Level(1), at(60)));
+    // A newer URL stands for the older messages, too; a login ends that.
+    ask(&mut i, 1, at(60));
+    assert!(i.is_challenged(&one, Level(1), at(61)));
+    i.redeem(&TOKEN, at(61)).unwrap();
+    ask(&mut i, 1, at(62));
+    assert!(!i.is_challenged(&one, Level(1), at(62)));
+    // What is remembered is bounded, and counted.
+    let before = i.weight();
+    i.stands_for((0..1000u64).map(|n| MessageHash(u128::from(n).to_be_bytes())));
+    assert_eq!(i.weight() - before, MOST_CHALLENGED * 16);
+}

@@ -1,0 +1,344 @@
+//! An answer with many messages of which some are flagged: those are withheld, the
+//! rest passes as it came. The challenge stands in the place of the first of them;
+//! one that it stands for already is left out, so that asking again, as polling
+//! clients do, revokes no login URL. After the login, what was withheld comes before
+//! the messages of the next answer.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use memchr::memmem;
+use pingora::proxy::Session;
+use sha2::{Digest, Sha256};
+
+use super::State;
+use super::challenge::challenge_message;
+use super::exchange::Exchange;
+use super::verdict;
+use crate::channel::{Channel, Items, Release};
+use crate::decision::{self, Asker, ForAnswer, JudgedItems};
+use crate::interaction::{Key, Leg, Level, MessageHash, Withheld};
+use crate::message::elements::Elements;
+use crate::message::{AnswerView, Body, Json};
+use crate::reason::Reason;
+
+/// What passes of an answer.
+pub(super) struct Sorted {
+    /// The body without coding, flags not yet taken off; `None` where it is the backend's.
+    pub body: Option<Bytes>,
+    /// The flags to take off.
+    pub strip: Vec<usize>,
+    /// The verdict that says the most.
+    pub reason: Reason,
+}
+
+/// An element, and what tells it from others.
+struct Element {
+    id: Box<str>,
+    hash: MessageHash,
+}
+
+/// Whether messages wait for this answer, by its head.
+pub(super) async fn waits(
+    state: &State,
+    exchange: &Exchange,
+    headers: &HeaderMap,
+    asker: Asker,
+) -> bool {
+    let (Some(route), Some(key)) = (exchange.route(), &exchange.key) else {
+        return false;
+    };
+    let channel = &route.channel;
+    if channel.items.is_none() || release(channel).is_none() || asker.level == Level::ANONYMOUS {
+        return false;
+    }
+    let json = headers.get(CONTENT_TYPE).is_some_and(|kind| {
+        let kind = kind.as_bytes().to_ascii_lowercase();
+        memmem::find(&kind, b"json").is_some()
+    });
+    if !json {
+        return false;
+    }
+    let now = state.clock.now();
+    let look = state.store.read(key, &channel.clocks, now, |interaction| {
+        interaction.is_some_and(|interaction| interaction.withholds_any(&Leg::Poll))
+    });
+    look.await.unwrap_or(false)
+}
+
+/// Withholds what is flagged. `None` for an answer that goes or stays as a whole.
+pub(super) async fn sort_out(
+    state: &Arc<State>,
+    session: &Session,
+    exchange: &Exchange,
+    answer: &AnswerView<'_>,
+    asker: Asker,
+) -> Result<Option<Sorted>, Reason> {
+    let Some(route) = exchange.route() else {
+        return Ok(None);
+    };
+    let channel = &route.channel;
+    let (Some(items), Some(body)) = (&channel.items, answer.body) else {
+        return Ok(None);
+    };
+    let Some(judged) = decision::items(channel, answer, asker) else {
+        return Ok(None);
+    };
+    let Ok(plain) = body.plain() else {
+        return Ok(None);
+    };
+    let elements = judged.elements.of(plain).map(|e| items.tell(e)).collect();
+    let sorting = Sorting {
+        state,
+        session,
+        exchange,
+        channel,
+        answer,
+        body,
+        plain,
+        asker,
+        judged,
+        elements,
+    };
+    sorting.run().await.map(Some)
+}
+
+struct Sorting<'a> {
+    state: &'a Arc<State>,
+    session: &'a Session,
+    exchange: &'a Exchange,
+    channel: &'a Channel,
+    answer: &'a AnswerView<'a>,
+    body: &'a Body,
+    plain: &'a Bytes,
+    asker: Asker,
+    judged: JudgedItems,
+    elements: Vec<Element>,
+}
+
+impl Sorting<'_> {
+    async fn run(self) -> Result<Sorted, Reason> {
+        let mut strip = BTreeSet::new();
+        let mut flagged: Vec<(usize, Level)> = Vec::new();
+        let mut reason = Reason::Unflagged;
+        for (index, verdict) in self.judged.verdicts.iter().enumerate() {
+            match verdict {
+                ForAnswer::Challenge { level, .. } => flagged.push((index, *level)),
+                ForAnswer::Release {
+                    reason: why,
+                    strip: flags,
+                } => {
+                    strip.extend(flags);
+                    if *why != Reason::Unflagged {
+                        reason = *why;
+                    }
+                    self.state.metrics.event(&self.channel.name, *why);
+                }
+                ForAnswer::Block(reason) => return Err(*reason),
+            }
+        }
+        let released = self.released().await?;
+        let challenge = self.challenge(&flagged).await?;
+        if !flagged.is_empty() {
+            reason = Reason::Flagged;
+        }
+        let mut body = None;
+        if !flagged.is_empty() || !released.is_empty() {
+            let first: Vec<_> = released.iter().map(|message| &message.body).collect();
+            let change = |index| {
+                flagged.iter().find(|(at, _)| *at == index)?;
+                match &challenge {
+                    Some((at, element)) if *at == index => Some(element.clone()),
+                    _ => Some(Vec::new()),
+                }
+            };
+            let left = self.judged.elements.rewrite(self.plain, &first, change);
+            body = Some(self.body.edited(left).ok_or(Reason::AnswerUndecodable)?);
+        }
+        Ok(Sorted {
+            body,
+            strip: strip.into_iter().collect(),
+            reason,
+        })
+    }
+
+    /// What was withheld and may be delivered now, unless it is in the answer anyway.
+    async fn released(&self) -> Result<Vec<Withheld>, Reason> {
+        let Some(key) = self.key().filter(|_| self.asker.level > Level::ANONYMOUS) else {
+            return Ok(Vec::new());
+        };
+        if release(self.channel).is_none() {
+            return Ok(Vec::new());
+        }
+        let (clocks, now) = (&self.channel.clocks, self.state.clock.now());
+        let evidence = self.exchange.evidence;
+        let update = self
+            .state
+            .store
+            .update(key, clocks, now, |slot| match slot {
+                Some(interaction) => {
+                    interaction.release(|leg| *leg == Leg::Poll, clocks, evidence, now)
+                }
+                None => Vec::new(),
+            });
+        let mut released = update.await?;
+        released.retain(|message| {
+            let comes = |element: &Element| Some(&element.id) == message.id.as_ref();
+            !self.elements.iter().any(comes)
+        });
+        for _ in &released {
+            self.state.metrics.resumed(&self.channel.name, "released");
+        }
+        Ok(released)
+    }
+
+    /// Makes a login URL for what is flagged, unless one stands for all of it already:
+    /// an element and its place. What is withheld is kept where it is released later.
+    async fn challenge(
+        &self,
+        flagged: &[(usize, Level)],
+    ) -> Result<Option<(usize, Vec<u8>)>, Reason> {
+        let Some(key) = self.key().filter(|_| !flagged.is_empty()) else {
+            return Ok(None);
+        };
+        for _ in flagged {
+            self.state
+                .metrics
+                .event(&self.channel.name, Reason::Flagged);
+        }
+        let (clocks, now) = (&self.channel.clocks, self.state.clock.now());
+        let hash = |index: usize| self.elements.get(index).map(|element| element.hash);
+        let look = self.state.store.read(key, clocks, now, |interaction| {
+            flagged.iter().find(|(index, level)| {
+                let known = interaction.zip(hash(*index));
+                !known.is_some_and(|(interaction, hash)| {
+                    interaction.is_challenged(&hash, *level, now)
+                })
+            })
+        });
+        let new = look.await?.map(|(index, _)| *index);
+        self.withhold(key, flagged).await?;
+        let Some(place) = new else {
+            return Ok(None);
+        };
+        let most = flagged.iter().map(|(_, level)| *level).max();
+        let level = most.unwrap_or(self.asker.level);
+        let reply =
+            challenge_message(self.state, self.session, self.exchange, self.answer, level).await?;
+        let stands = flagged.iter().filter_map(|(index, _)| hash(*index));
+        let stands: Vec<_> = stands.collect();
+        let note = self.state.store.update(key, clocks, now, |slot| {
+            if let Some(interaction) = slot {
+                interaction.stands_for(stands.iter().copied());
+            }
+        });
+        note.await?;
+        let element = match Json::parse(&reply.body) {
+            Ok(_) => reply.body.to_vec(),
+            // A text is an element as a JSON string.
+            Err(_) => serde_json::Value::from(String::from_utf8_lossy(&reply.body))
+                .to_string()
+                .into_bytes(),
+        };
+        Ok(Some((place, element)))
+    }
+
+    /// Keeps what is withheld, as a customer of its level gets it.
+    async fn withhold(&self, key: &Key, flagged: &[(usize, Level)]) -> Result<(), Reason> {
+        let Some(release) = release(self.channel) else {
+            return Ok(());
+        };
+        let messages: Vec<_> = flagged
+            .iter()
+            .filter_map(|(index, level)| self.message(*index, *level))
+            .collect();
+        let (clocks, now) = (&self.channel.clocks, self.state.clock.now());
+        let update = self.state.store.update(key, clocks, now, |slot| {
+            let interaction = slot.get_or_insert_with(|| crate::interaction::Interaction::new(now));
+            let evidence = self.exchange.evidence;
+            let keep = |message: &Withheld| {
+                let kept = interaction.withhold(message.clone(), &release.bounds, evidence);
+                kept.is_err()
+            };
+            messages.iter().map(keep).filter(|lost| *lost).count()
+        });
+        let lost = update.await?;
+        if lost > 0 {
+            tracing::error!(
+                request_id = %self.exchange.id(), channel = %self.channel.name, lost,
+                reason = Reason::OutboxFull.code(), "withheld messages are lost"
+            );
+        }
+        Ok(())
+    }
+
+    fn message(&self, index: usize, level: Level) -> Option<Withheld> {
+        let only = |at| (at != index).then(Vec::new);
+        let alone = self.judged.elements.rewrite(self.plain, NOTHING, only);
+        let alone = Body::new(alone.into());
+        let view = AnswerView {
+            body: Some(&alone),
+            ..*self.answer
+        };
+        let asker = Asker {
+            level,
+            ..self.asker
+        };
+        let ForAnswer::Release { strip, .. } = decision::answer(self.channel, &view, asker) else {
+            return None;
+        };
+        let (_, bytes) = verdict::stripped(self.channel, HeaderMap::new(), &alone, &strip);
+        let items = self.channel.items.as_ref()?;
+        let elements = Elements::find(&bytes, &items.at).ok()??;
+        let element = elements.of(&bytes).next()?;
+        Some(Withheld {
+            leg: Leg::Poll,
+            id: Some(self.elements.get(index)?.id.clone()),
+            level,
+            headers: HeaderMap::new(),
+            body: Bytes::copy_from_slice(element),
+        })
+    }
+
+    fn key(&self) -> Option<&Key> {
+        self.exchange.key.as_ref()
+    }
+}
+
+impl Items {
+    /// What tells an element from others: its id, or all of it.
+    fn tell(&self, element: &[u8]) -> Element {
+        let body = Body::new(Bytes::copy_from_slice(element));
+        let view = AnswerView {
+            status: http::StatusCode::OK,
+            headers: &HeaderMap::new(),
+            body: Some(&body),
+        };
+        let id = self
+            .id
+            .as_ref()
+            .and_then(|id| id.answer(&view).ok().flatten());
+        let digest = match &id {
+            Some(id) => Sha256::new().chain_update(b"id:").chain_update(id),
+            None => Sha256::new().chain_update(b"all:").chain_update(element),
+        };
+        let digest: [u8; 32] = digest.finalize().into();
+        let mut hash = [0; 16];
+        hash.iter_mut()
+            .zip(digest)
+            .for_each(|(to, from)| *to = from);
+        Element {
+            id: id.unwrap_or_else(|| hex::encode(hash)).into(),
+            hash: MessageHash(hash),
+        }
+    }
+}
+
+fn release(channel: &Channel) -> Option<&Release> {
+    channel.login.as_ref()?.release()
+}
+
+const NOTHING: &[&[u8]] = &[];

@@ -1,0 +1,198 @@
+//! Polled answers with many messages: only those that are flagged are withheld.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::setup::{self, CANARY, OWNER};
+use crate::support::{Answer, Browser, Gateway, Origin, Reply, Seen};
+
+const ITEMS: &str = "[channel.web.items]\nat = \"$.list\"\nid = \"$.id\"\n";
+
+/// A gateway in front of a backend that answers with what the test puts there.
+struct Polled {
+    gateway: Gateway,
+    ann: Browser,
+    body: Arc<Mutex<String>>,
+}
+
+impl Polled {
+    fn new(settings: &str, tables: &str) -> Self {
+        let body = Arc::new(Mutex::new(String::new()));
+        let said = Arc::clone(&body);
+        let origin = Origin::start(move |_: &Seen| {
+            Reply::new(200, said.lock().unwrap().clone())
+                .header("Content-Type", "application/json")
+                .header("ETag", "\"e\"")
+        });
+        let tables = format!("{OWNER}{tables}");
+        let gateway = Gateway::start(&setup::channel(&origin, settings, &tables));
+        let ann = gateway.browser();
+        Self { gateway, ann, body }
+    }
+
+    /// Asks with the backend answering this.
+    fn poll(&mut self, body: &str) -> Answer {
+        *self.body.lock().unwrap() = body.into();
+        let answer = self.ann.get("/chat/ann/messages");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer
+    }
+
+    fn log_in(&self, element: &Value) {
+        let url = element["challenge"].as_str().unwrap();
+        assert_eq!(self.gateway.site.log_in(url, "alice").status, 200);
+    }
+}
+
+/// A flagged element.
+fn secret(id: u32) -> String {
+    format!(r#"{{"id":{id},"text":"{CANARY}","authentication_required":true}}"#)
+}
+
+fn list(answer: &Answer) -> Vec<Value> {
+    answer.json()["list"].as_array().unwrap().clone()
+}
+
+#[test]
+fn what_is_not_flagged_passes_byte_for_byte() {
+    let mut polled = Polled::new("", ITEMS);
+    let plain = r#"{"mark": "1", "list": [ {"id":1, "n":1.50} , 2 ] }"#;
+    let answer = polled.poll(plain);
+    assert_eq!(
+        (answer.text().as_str(), answer.header("etag")),
+        (plain, Some("\"e\""))
+    );
+
+    let body = format!(
+        r#"{{"mark": "2", "list": [ {{"id":1, "n":1.50}} ,{}, 2 ,{} ], "z":1e2 }}"#,
+        secret(7),
+        secret(8)
+    );
+    let answer = polled.poll(&body);
+    let text = answer.text();
+    assert!(!answer.contains(CANARY), "{text}");
+    assert!(
+        text.starts_with(r#"{"mark": "2", "list": [ {"id":1, "n":1.50} ,{"challenge":"#),
+        "{text}"
+    );
+    assert!(text.ends_with(r#", 2 ], "z":1e2 }"#), "{text}");
+    // One URL for both; what tells of the backend's bytes is gone.
+    assert_eq!(text.matches("\"challenge\"").count(), 1);
+    assert_eq!(answer.header("etag"), None);
+    assert_eq!(answer.header("cache-control"), Some("private, no-store"));
+}
+
+#[test]
+fn asking_again_revokes_no_login_url() {
+    for items in [ITEMS, "[channel.web.items]\nat = \"$.list\"\n"] {
+        let mut polled = Polled::new("", items);
+        let body = format!(r#"{{"list":[{},{{"id":2}}]}}"#, secret(1));
+        let first = list(&polled.poll(&body));
+        for _ in 0..3 {
+            assert_eq!(polled.poll(&body).text(), r#"{"list":[{"id":2}]}"#);
+        }
+        // Another message that is flagged asks anew; then neither is asked for again.
+        let more = format!(r#"{{"list":[{},{}]}}"#, secret(1), secret(3));
+        let second = list(&polled.poll(&more));
+        assert_eq!(second.len(), 1);
+        assert_eq!(polled.poll(&more).text(), r#"{"list":[]}"#);
+        let old = polled
+            .gateway
+            .site
+            .log_in(first[0]["challenge"].as_str().unwrap(), "alice");
+        assert_eq!(old.status, 401);
+        // A URL that was not used in time is replaced.
+        polled.gateway.clock.advance(Duration::from_secs(10 * 60));
+        let third = list(&polled.poll(&more));
+        polled.log_in(&third[0]);
+
+        // The backend repeats what was withheld.
+        let shown = polled.poll(&more);
+        assert_eq!(list(&shown).len(), 2);
+        assert!(shown.contains(CANARY) && !shown.contains("authentication_required"));
+        polled.gateway.clock.advance(Duration::from_secs(30 * 60));
+        let again = polled.poll(&more);
+        assert!(!again.contains(CANARY) && list(&again)[0]["challenge"].is_string());
+    }
+}
+
+#[test]
+fn what_was_withheld_comes_with_the_next_answer_after_the_login() {
+    let mut polled = Polled::new("resume = \"release\"", ITEMS);
+    let body = format!(r#"{{"list":[{},{{"id":2}},{}]}}"#, secret(1), secret(3));
+    let challenge = list(&polled.poll(&body)).remove(0);
+    assert_eq!(polled.poll(r#"{"list":[]}"#).text(), r#"{"list":[]}"#);
+    polled.log_in(&challenge);
+
+    // A stranger gets none of it, and takes none of it away.
+    *polled.body.lock().unwrap() = r#"{"list":[]}"#.into();
+    let eve = polled.gateway.browser().get("/chat/ann/messages");
+    assert_eq!(eve.text(), r#"{"list":[]}"#);
+    // Nor does an answer without the array.
+    assert_eq!(polled.poll(r#"{"ok":true}"#).text(), r#"{"ok":true}"#);
+
+    // What the backend repeats by itself does not come twice.
+    let next = polled.poll(&format!(r#"{{"list":[ {} , 5]}}"#, secret(3)));
+    let ids: Vec<_> = list(&next)
+        .iter()
+        .map(|element| element["id"].clone())
+        .collect();
+    assert_eq!(ids, [json!(1), json!(3), Value::Null]);
+    assert!(next.contains(CANARY) && !next.contains("authentication_required"));
+    assert_eq!(polled.poll(r#"{"list":[]}"#).text(), r#"{"list":[]}"#);
+}
+
+#[test]
+fn a_flag_may_be_named_from_the_answers_top_or_the_elements() {
+    let flags = "[[channel.web.flag]]\nname = \"a\"\njson = \"$.list[*].private\"\n[[channel.web.flag]]\nname = \"b\"\njson = \"$.meta.private\"\n[[channel.web.flag]]\nname = \"c\"\njson = \"$.list[1].late\"\n";
+    let mut polled = Polled::new("", &format!("{ITEMS}{flags}"));
+    for flagged in [
+        format!(r#"{{"private":1,"text":"{CANARY}"}}"#),
+        format!(r#"{{"meta":{{"private":1}},"text":"{CANARY}"}}"#),
+    ] {
+        let answer = polled.poll(&format!(r#"{{"list":[{{"id":1}},{flagged}]}}"#));
+        assert!(!answer.contains(CANARY), "{}", answer.text());
+        assert_eq!(list(&answer)[0], json!({"id": 1}));
+        assert!(
+            list(&answer)[1]["challenge"].is_string(),
+            "{}",
+            answer.text()
+        );
+    }
+    // Around the elements, or where no single one has it: the whole answer.
+    for body in [
+        format!(r#"{{"list":[1],"text":"{CANARY}","meta":{{"private":1}}}}"#),
+        format!(r#"{{"list":[1,{{"late":1,"text":"{CANARY}"}}]}}"#),
+    ] {
+        let answer = polled.poll(&body);
+        assert!(
+            setup::is_challenge(&answer) && !answer.contains(CANARY),
+            "{}",
+            answer.text()
+        );
+    }
+}
+
+#[test]
+fn what_readers_differ_in_does_not_pass() {
+    let mut polled = Polled::new(
+        "",
+        &format!("{ITEMS}[[channel.web.flag]]\nname = \"b\"\njson = \"$.meta.private\"\n"),
+    );
+    let body =
+        format!(r#"{{"list":[1],"l\u0069st":[{{"meta":{{"private":1}},"text":"{CANARY}"}}]}}"#);
+    *polled.body.lock().unwrap() = body;
+    let answer = polled.ann.get("/chat/ann/messages");
+    assert_eq!(answer.code(), "answer-malformed", "{}", answer.text());
+    // Somebody else's chat stays somebody else's.
+    let challenge = polled.poll(&format!(r#"{{"list":[{}]}}"#, secret(1)));
+    polled.log_in(&list(&challenge)[0]);
+    let eve = polled.gateway.browser().get("/chat/ann/messages");
+    assert!(
+        !eve.contains(CANARY) && eve.code() == "not-owner",
+        "{}",
+        eve.text()
+    );
+}
