@@ -6,6 +6,8 @@
 //! once by the store in memory; an answer that had to be waited for would count as
 //! none, and what is flagged would stay withheld.
 
+mod outbox;
+
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -183,6 +185,7 @@ impl Passing<'_> {
             return Ok(());
         }
         let asker = self.asker()?;
+        self.release(asker);
         match piece {
             Piece::Event(event) => {
                 let body = Body::new(event.data.clone());
@@ -225,9 +228,11 @@ impl Passing<'_> {
             }
             ForAnswer::Block(reason) => self.refuse(event, reason),
             ForAnswer::Challenge { level, .. } if self.is_asked(level) => {
+                self.withhold(event, &view, level, asker);
                 self.note(Reason::Flagged);
             }
             ForAnswer::Challenge { level, .. } => {
+                self.withhold(event, &view, level, asker);
                 let asked =
                     challenge_message(self.state, self.session, self.exchange, &view, level);
                 match at_once(asked).unwrap_or(Err(Reason::Internal)) {

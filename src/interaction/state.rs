@@ -464,7 +464,12 @@ impl Interaction {
             let attempts = rare.attempts.weight();
             let challenged = size_of_val(&rare.challenged[..]);
             size_of::<Rare>()
- + held + former + latest + attempts + challenged + rare.outbox.weight()
+                + held
+                + former
+                + latest
+                + attempts
+                + challenged
+                + rare.outbox.weight()
         });
         size_of::<Self>() + login + rare
     }

@@ -1,5 +1,6 @@
 //! Streamed answers: server-sent events and lines of JSON, judged one by one.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -324,6 +325,61 @@ fn a_held_request_may_be_answered_with_a_stream() {
         shown.contains(CANARY) && !shown.contains("authentication_required"),
         "{shown}"
     );
+}
+
+#[test]
+fn what_was_withheld_comes_before_the_next_event_after_the_login() {
+    let feed = Feed::start(EVENTS);
+    let tables = setup::channel(&feed.origin, "resume = \"release\"", OWNER);
+    let gateway = Gateway::start(&tables);
+    let mut ann = gateway.browser();
+    ann.get("/chat/ann/hello");
+    let mut stream = Listener::open(gateway.plain, "/chat/ann/events", &ann);
+    feed.say(flagged());
+    let url = login_url(&stream.event());
+    let second = flagged().replace("id: 7", "id: 8");
+    feed.say(second.clone() + "data: x\n\n");
+    assert_eq!(stream.event(), "data: x\n\n");
+    assert_eq!(gateway.site.log_in(&url, "alice").status, 200);
+
+    // A stranger gets nothing of it, and takes nothing of it away.
+    let mut eve = Listener::open(gateway.plain, "/chat/ann/events", &gateway.browser());
+    feed.say("data: y\n\n");
+    assert_eq!(eve.event(), "data: y\n\n");
+    // It waits for a stream of the owner's, and comes once, in order.
+    let mut again = Listener::open(gateway.plain, "/chat/ann/events", &ann);
+    feed.say("data: z\n\n");
+    for id in ["id: 7", "id: 8"] {
+        let shown = again.event();
+        assert!(shown.contains(id) && shown.contains(CANARY), "{shown}");
+        assert!(!shown.contains("authentication_required"), "{shown}");
+    }
+    assert_eq!(again.event(), "data: z\n\n");
+    feed.say(": ping\n\n");
+    assert_eq!(again.event(), ": ping\n\n");
+}
+
+#[test]
+fn a_withheld_message_takes_the_form_of_the_stream_it_comes_on() {
+    let kinds = Arc::new(Mutex::new(EVENTS));
+    let kind = Arc::clone(&kinds);
+    let origin = Origin::start(move |_: &Seen| {
+        let secret = json!({"text": CANARY, "authentication_required": true});
+        let kind = *kind.lock().unwrap();
+        let text = match kind {
+            EVENTS => format!("data: {secret}\r\n\r\n"),
+            _ => "{\"text\":\"plain\"}".into(),
+        };
+        Reply::new(200, text).header("Content-Type", kind)
+    });
+    let gateway = Gateway::start(&setup::channel(&origin, "resume = \"release\"", OWNER));
+    let mut ann = gateway.browser();
+    let url = login_url(&ann.get("/chat/ann/events").text());
+    assert_eq!(gateway.site.log_in(&url, "alice").status, 200);
+    *kinds.lock().unwrap() = "application/x-ndjson";
+    let shown = ann.get("/chat/ann/lines").text();
+    let secret = json!({"text": CANARY});
+    assert_eq!(shown, format!("{secret}\n{{\"text\":\"plain\"}}"));
 }
 
 #[test]
