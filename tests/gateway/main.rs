@@ -6,6 +6,7 @@ mod support;
 mod setup;
 
 mod botkit;
+mod chainlit;
 mod direct_line;
 mod documented;
 mod doubles;

@@ -13,7 +13,7 @@
 //! | [`gateway`] | the gateway, in this process with a clock moved by hand, or as its own process |
 //! | [`login`] | the login page's side: reads login URLs, signs returns |
 //! | [`metrics`] | what the admin listener counts |
-//! | [`node`] | the real backends of `tests/backends`, run by node |
+//! | [`node`] | the real backends of `tests/backends`, run by node and Python |
 //! | [`provider`] | an OpenID provider that lies when it is told to |
 //! | [`tls`] | one certificate for everybody |
 //! | [`ports`] | free ports |

@@ -1,4 +1,5 @@
-//! The real backends of `tests/backends` and the real provider of `tests/provider`, run by node.
+//! The real backends of `tests/backends` and the real provider of `tests/provider`, run by node
+//! and Python.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -36,12 +37,45 @@ impl Node {
         Self::serve(&directory, "provider.js", address, &[endpoints])
     }
 
+    /// Starts the Chainlit app of `tests/backends`. `None` where its packages are not
+    /// installed (`.ci/setup chainlit`): they are many, and not to be had everywhere.
+    pub fn chainlit() -> Option<Self> {
+        let home = directory().join("chainlit");
+        let program = home.join(".venv/bin/chainlit");
+        if !program.is_file() {
+            eprintln!("skipped: no Python packages in tests/backends/chainlit");
+            return None;
+        }
+        let address = ports::free();
+        // It writes settings and a page into the directory it runs in.
+        let root = tempfile::tempdir().unwrap().keep();
+        let mut command = Command::new(program);
+        command
+            .args(["run", "--headless", "--host", "127.0.0.1", "--port"])
+            .arg(address.port().to_string())
+            .arg(home.join("app.py"))
+            .env(
+                "CHAINLIT_AUTH_SECRET",
+                "0123456789abcdef0123456789abcdef0123",
+            )
+            .env("CHAINLIT_APP_ROOT", &root)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .current_dir(&root);
+        Some(Self::run("chainlit", &mut command, address))
+    }
+
     fn serve(directory: &Path, script: &str, address: SocketAddr, arguments: &[&str]) -> Self {
-        let mut child = Command::new("node")
+        let mut command = Command::new("node");
+        command
             .arg(script)
             .arg(address.port().to_string())
             .args(arguments)
-            .current_dir(directory)
+            .current_dir(directory);
+        Self::run(script, &mut command, address)
+    }
+
+    fn run(what: &str, command: &mut Command, address: SocketAddr) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -55,9 +89,9 @@ impl Node {
             child,
             output,
         };
-        eventually(script, || {
+        eventually(what, || {
             if let Some(status) = node.child.try_wait().unwrap() {
-                panic!("{script} ended with {status}: {}", node.output());
+                panic!("{what} ended with {status}: {}", node.output());
             }
             TcpStream::connect(address).ok()
         });
