@@ -173,6 +173,10 @@ reasons! {
     ProviderError "provider-error" 502 "The login is not available just now.";
     /// The identity provider logged a customer out.
     LoggedOut "logged-out" 200 "";
+    /// The login belongs to a chat in another browser.
+    WrongBrowser "wrong-browser" 403 "The login could not be completed.";
+    /// The customer logged in, and the browser has yet to say whose chat it is.
+    LoginUnbound "login-unbound" 200 "The login has to be confirmed.";
     /// The customer logged in.
     LoginSucceeded "login-succeeded" 200 "You are logged in.";
     /// The login page reports a failure.

@@ -15,6 +15,15 @@ use crate::time::Time;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TokenHash(pub [u8; 32]);
 
+impl TokenHash {
+    /// Six digits by which a customer tells this login from another's. They are no
+    /// secret: chat and login show them both.
+    pub fn code(&self) -> String {
+        let [a, b, c, d, ..] = self.0;
+        format!("{:06}", u32::from_be_bytes([a, b, c, d]) % 1_000_000)
+    }
+}
+
 /// Names a message that comes again and again, such as an element of a polled answer:
 /// part of the SHA-256 of what it is told by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -15,7 +15,7 @@ pub use attempt::Attempt;
 pub use held::{Answer, Challenge, Held, HeldRequest, MessageHash, Redeemed, TokenHash};
 pub use identity::{Identity, Level};
 pub use outbox::{Bounds, Leg, Withheld};
-pub use state::{Clocks, Evidence, Interaction, OwnerHash, Standing};
+pub use state::{Clocks, Evidence, Interaction, OwnerHash, Standing, Unbound};
 pub use store::{Key, Limits, Store};
 
 #[cfg(test)]

@@ -6,9 +6,12 @@
 //!   is served as anonymous, and neither keeps it alive nor changes it.
 //! * A clock has run out at exactly its timeout, not after it.
 //! * The subject never changes: not after the login ran out, not after a logout.
+//! * A login that has to be bound counts only once it is: see [`binding`].
 //! * A login token is good once; a newer one, a logout and the end revoke it.
 //! * A withheld message goes to nobody below the level that its flag demands; it
 //!   outlives a newer login URL, but neither a logout nor the end.
+
+mod binding;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +21,9 @@ use subtle::ConstantTimeEq;
 use super::attempt::{Attempt, Attempts};
 use super::held::{Challenge, Held, HeldRequest, MessageHash, Redeemed, TokenHash};
 use super::identity::{Identity, Level};
+pub use binding::Unbound;
+use binding::Proven;
+
 use super::outbox::{Bounds, Leg, Outbox, Withheld};
 use crate::reason::Reason;
 use crate::secret::Secret;
@@ -111,6 +117,8 @@ struct Rare {
     challenge: Option<Challenge>,
     /// Where that leads to an identity provider: who is on the way there and back.
     attempts: Attempts,
+    /// A login that succeeded and waits to be bound; the challenge is its ticket then.
+    proven: Option<Proven>,
     /// What waits behind the `continue` URL, and the hash of that URL's own token.
     held: Option<(TokenHash, Held)>,
     /// In whose place a login URL has stood since the latest login.
@@ -248,6 +256,7 @@ impl Interaction {
         let rare = self.rare.get_or_insert_default();
         rare.challenge = Some(challenge);
         rare.attempts = Attempts::default();
+        rare.proven = None;
         rare.held = held;
         Ok(())
     }
@@ -377,7 +386,7 @@ impl Interaction {
         let rare = self.rare.as_mut().ok_or(Reason::TokenUnknown)?;
         let challenge = rare
             .challenge
-            .take_if(|challenge| challenge.token == *token)
+            .take_if(|challenge| challenge.token == *token && rare.proven.is_none())
             .ok_or(Reason::TokenUnknown)?;
         rare.attempts = Attempts::default();
         if challenge.expired(now) {
@@ -463,7 +472,8 @@ impl Interaction {
             let latest = rare.latest.as_ref().map_or(0, |latest| latest.weight());
             let attempts = rare.attempts.weight();
             let challenged = size_of_val(&rare.challenged[..]);
-            size_of::<Rare>()
+            let proven = rare.proven.as_ref().map_or(0, Proven::weight);
+            size_of::<Rare>() + proven
                 + held
                 + former
                 + latest
@@ -494,8 +504,8 @@ impl Interaction {
     /// The attempts of the login URL with this token, as long as it counts.
     fn attempts(&mut self, token: &TokenHash, now: Time) -> Result<(Level, &mut Attempts), Reason> {
         let rare = self.rare.as_mut().ok_or(Reason::TokenUnknown)?;
-        let outstanding = rare.challenge.as_ref().filter(|c| c.token == *token);
-        let challenge = outstanding.ok_or(Reason::TokenUnknown)?;
+        let challenge = rare.outstanding(token, false);
+        let challenge = challenge.ok_or(Reason::TokenUnknown)?;
         match challenge.expired(now) {
             true => Err(Reason::TokenExpired),
             false => Ok((challenge.level, &mut rare.attempts)),
@@ -523,6 +533,7 @@ impl Interaction {
     fn slim(&mut self) {
         self.rare.take_if(|rare| {
             rare.challenge.is_none()
+                && rare.proven.is_none()
                 && rare.held.is_none()
                 && rare.outbox.is_empty()
                 && rare.latest.is_none()

@@ -1,0 +1,331 @@
+//! The right person: a login URL can be forwarded, so a login that succeeded may have
+//! to wait until the customer's own browser, or the customer, says whose chat it is.
+//!
+//! Between the two the login URL is spent and a ticket stands in its place, which
+//! only the browser that logged in was sent to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Clocks, Evidence, Interaction, Rare};
+use crate::interaction::held::{Challenge, Held, Redeemed, TokenHash};
+use crate::interaction::identity::Identity;
+use crate::reason::Reason;
+use crate::time::Time;
+
+/// How long a customer has between the login and the confirmation.
+const TICKET_TTL: Duration = Duration::from_secs(600);
+
+/// A login that waits to be bound.
+#[derive(Clone, Debug)]
+pub(super) struct Proven {
+    identity: Arc<Identity>,
+    /// The login token that it came with.
+    login: TokenHash,
+}
+
+impl Proven {
+    /// Approximate heap size in bytes.
+    pub(super) fn weight(&self) -> usize {
+        self.identity.weight()
+    }
+}
+
+/// What a customer is shown before the login is bound to a chat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unbound {
+    /// The code that the chat shows, too: [`TokenHash::code`].
+    pub code: String,
+    /// When the chat began.
+    pub started: Time,
+}
+
+impl Interaction {
+    /// A login succeeded, but whose chat this is has yet to be said. Spends the login
+    /// token as [`Interaction::redeem`] does, and with the same errors; `ticket`
+    /// stands in its place for ten minutes. A subject that the interaction cannot
+    /// have is [`Reason::SubjectChanged`] at once, and the login is over.
+    pub fn prove(
+        &mut self,
+        token: &TokenHash,
+        identity: Arc<Identity>,
+        ticket: TokenHash,
+        now: Time,
+    ) -> Result<(), Reason> {
+        let foreign = self
+            .subject()
+            .is_some_and(|known| known != identity.subject());
+        let rare = self.rare.as_deref().ok_or(Reason::TokenUnknown)?;
+        let outstanding = rare.outstanding(token, false).ok_or(Reason::TokenUnknown)?;
+        if foreign || outstanding.expired(now) {
+            let redeemed = self.redeem(token, now)?;
+            self.fail(&redeemed, Reason::SubjectChanged);
+            return Err(Reason::SubjectChanged);
+        }
+        let level = outstanding.level;
+        if let Some(rare) = self.rare.as_deref_mut() {
+            rare.consumed = Some((*token, Reason::TokenUsed));
+            rare.challenge = Some(Challenge {
+                token: ticket,
+                level,
+                created: now,
+                ttl: Some(TICKET_TTL),
+            });
+            rare.proven = Some(Proven {
+                identity,
+                login: *token,
+            });
+        }
+        Ok(())
+    }
+
+    /// What the customer is asked about; [`Reason::TokenUnknown`] and
+    /// [`Reason::TokenExpired`] of the ticket.
+    pub fn unbound(&self, ticket: &TokenHash, now: Time) -> Result<Unbound, Reason> {
+        let rare = self.rare.as_deref().ok_or(Reason::TokenUnknown)?;
+        let (Some(challenge), Some(proven)) = (rare.outstanding(ticket, true), &rare.proven) else {
+            return Err(Reason::TokenUnknown);
+        };
+        if challenge.expired(now) {
+            return Err(Reason::TokenExpired);
+        }
+        Ok(Unbound {
+            code: proven.login.code(),
+            started: self.started,
+        })
+    }
+
+    /// Binds the login: by the customer's word (`evidence` is `None`), or by the
+    /// evidence that the browser brings, which has to be the owner's:
+    /// [`Reason::WrongBrowser`], and the ticket stays for the right one. Else errors
+    /// as of [`Interaction::redeem`] and [`Interaction::log_in`].
+    pub fn bind(
+        &mut self,
+        ticket: &TokenHash,
+        evidence: Option<Evidence>,
+        clocks: &Clocks,
+        now: Time,
+    ) -> Result<(Redeemed, Arc<Identity>), Reason> {
+        let rare = self.rare.as_deref().ok_or(Reason::TokenUnknown)?;
+        rare.outstanding(ticket, true)
+            .ok_or(Reason::TokenUnknown)?;
+        if let Some(evidence) = evidence {
+            let shown = matches!(evidence, Evidence::Shown(_));
+            if !shown || !self.has_owner() || !self.owned_by(evidence) {
+                return Err(Reason::WrongBrowser);
+            }
+        }
+        let proven = self.rare.as_deref_mut().and_then(|rare| rare.proven.take());
+        let redeemed = self.redeem(ticket, now)?;
+        let identity = proven.ok_or(Reason::TokenUnknown)?.identity;
+        // The browser or the customer has spoken for the owner.
+        if let Err(reason) = self.log_in(identity.clone(), clocks, Evidence::Unasked, now) {
+            self.fail(&redeemed, reason);
+            return Err(reason);
+        }
+        Ok((redeemed, identity))
+    }
+
+    /// The customer says that this is somebody else's chat: the login is over.
+    pub fn disown(&mut self, ticket: &TokenHash, now: Time) -> Result<(), Reason> {
+        self.unbound(ticket, now)?;
+        if let Some(rare) = self.rare.as_deref_mut() {
+            rare.proven = None;
+        }
+        let redeemed = self.redeem(ticket, now)?;
+        self.fail(&redeemed, Reason::LoginCancelled);
+        Ok(())
+    }
+
+    /// Tells whoever waits for the outcome why there is none.
+    fn fail(&mut self, redeemed: &Redeemed, reason: Reason) {
+        if let Some(waiting) = &redeemed.waiting {
+            self.resolve(waiting, Held::Failed(reason));
+        }
+    }
+}
+
+impl Rare {
+    /// The outstanding challenge of this token, if it is a ticket or is none.
+    pub(super) fn outstanding(&self, token: &TokenHash, ticket: bool) -> Option<&Challenge> {
+        let challenge = self.challenge.as_ref();
+        challenge.filter(|known| known.token == *token && self.proven.is_some() == ticket)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Map;
+
+    use super::*;
+    use crate::interaction::{HeldRequest, Level, OwnerHash};
+
+    const CLOCKS: Clocks = Clocks {
+        token_ttl: None,
+        authentication_timeout: None,
+        interaction_timeout: None,
+        absolute_timeout: None,
+    };
+    const LOGIN: TokenHash = TokenHash([1; 32]);
+    const TICKET: TokenHash = TokenHash([2; 32]);
+    const OWNER: Evidence = Evidence::Shown(OwnerHash([3; 32]));
+    const STRANGER: Evidence = Evidence::Shown(OwnerHash([4; 32]));
+
+    fn now() -> Time {
+        Time::from_secs(1_800_000_000)
+    }
+
+    fn alice() -> Arc<Identity> {
+        Arc::new(Identity::new("alice", Level(1), &Map::new()))
+    }
+
+    /// A chat of the owner's, with a login URL under way and a request that waits.
+    fn challenged() -> Interaction {
+        let mut interaction = Interaction::new(now());
+        interaction.touch(&CLOCKS, OWNER, now());
+        let challenge = Challenge {
+            token: LOGIN,
+            level: Level(1),
+            created: now(),
+            ttl: None,
+        };
+        let request = HeldRequest {
+            method: http::Method::POST,
+            target: "/".into(),
+            headers: http::HeaderMap::new(),
+            body: bytes::Bytes::new(),
+        };
+        let held = (TokenHash([9; 32]), Held::Request(Box::new(request)));
+        interaction
+            .challenge(challenge, Some(held), OWNER)
+            .unwrap();
+        interaction
+    }
+
+    fn proven() -> Interaction {
+        let mut interaction = challenged();
+        interaction.prove(&LOGIN, alice(), TICKET, now()).unwrap();
+        interaction
+    }
+
+    fn level(interaction: &Interaction) -> Level {
+        interaction.standing(&CLOCKS, OWNER, now()).level()
+    }
+
+    #[test]
+    fn a_proven_login_counts_only_once_it_is_bound() {
+        let mut interaction = proven();
+        assert_eq!(level(&interaction), Level::ANONYMOUS);
+        for evidence in [STRANGER, Evidence::Missing, Evidence::Unasked] {
+            let refused = interaction.bind(&TICKET, Some(evidence), &CLOCKS, now());
+            assert_eq!(refused.unwrap_err(), Reason::WrongBrowser);
+            assert_eq!(level(&interaction), Level::ANONYMOUS);
+        }
+        let (redeemed, identity) = interaction
+            .bind(&TICKET, Some(OWNER), &CLOCKS, now())
+            .unwrap();
+        assert!(redeemed.held.is_some() && identity == alice());
+        assert_eq!(level(&interaction), Level(1));
+        let again = interaction.bind(&TICKET, Some(OWNER), &CLOCKS, now());
+        assert_eq!(again.unwrap_err(), Reason::TokenUnknown);
+    }
+
+    #[test]
+    fn a_chat_that_nobody_owns_is_bound_by_no_browser() {
+        let mut interaction = Interaction::new(now());
+        let challenge = Challenge {
+            token: LOGIN,
+            level: Level(1),
+            created: now(),
+            ttl: None,
+        };
+        interaction
+            .challenge(challenge, None, Evidence::Unasked)
+            .unwrap();
+        interaction.prove(&LOGIN, alice(), TICKET, now()).unwrap();
+        let refused = interaction.bind(&TICKET, Some(OWNER), &CLOCKS, now());
+        assert_eq!(refused.unwrap_err(), Reason::WrongBrowser);
+        assert!(interaction.bind(&TICKET, None, &CLOCKS, now()).is_ok());
+    }
+
+    #[test]
+    fn a_ticket_is_no_login_token_and_no_login_token_a_ticket() {
+        let mut interaction = proven();
+        assert_eq!(
+            interaction.redeem(&TICKET, now()).unwrap_err(),
+            Reason::TokenUnknown
+        );
+        let twice = interaction.prove(&TICKET, alice(), LOGIN, now());
+        assert_eq!(twice.unwrap_err(), Reason::TokenUnknown);
+        let mut interaction = challenged();
+        assert_eq!(
+            interaction.bind(&LOGIN, None, &CLOCKS, now()).unwrap_err(),
+            Reason::TokenUnknown
+        );
+        assert_eq!(
+            interaction.unbound(&LOGIN, now()),
+            Err(Reason::TokenUnknown)
+        );
+        assert_eq!(
+            interaction.disown(&LOGIN, now()),
+            Err(Reason::TokenUnknown)
+        );
+        assert!(interaction.redeem(&LOGIN, now()).is_ok());
+    }
+
+    #[test]
+    fn a_ticket_runs_out() {
+        let mut interaction = proven();
+        let late = now() + TICKET_TTL;
+        assert_eq!(
+            interaction.unbound(&TICKET, late),
+            Err(Reason::TokenExpired)
+        );
+        let refused = interaction.bind(&TICKET, None, &CLOCKS, late);
+        assert_eq!(refused.unwrap_err(), Reason::TokenExpired);
+        assert_eq!(level(&interaction), Level::ANONYMOUS);
+    }
+
+    #[test]
+    fn a_customer_who_disowns_the_chat_ends_the_login() {
+        let mut interaction = proven();
+        let unbound = interaction.unbound(&TICKET, now()).unwrap();
+        assert_eq!((unbound.code, unbound.started), (LOGIN.code(), now()));
+        interaction.disown(&TICKET, now()).unwrap();
+        assert_eq!(level(&interaction), Level::ANONYMOUS);
+        let waiting = interaction.waiting(&TokenHash([9; 32]), &CLOCKS, OWNER, now());
+        assert!(matches!(waiting, Ok(Held::Failed(Reason::LoginCancelled))));
+        let refused = interaction.bind(&TICKET, None, &CLOCKS, now());
+        assert_eq!(refused.unwrap_err(), Reason::TokenUnknown);
+    }
+
+    #[test]
+    fn a_newer_login_url_and_a_logout_take_the_ticket_away() {
+        let mut interaction = proven();
+        let challenge = Challenge {
+            token: TokenHash([5; 32]),
+            level: Level(1),
+            created: now(),
+            ttl: None,
+        };
+        interaction.challenge(challenge, None, OWNER).unwrap();
+        assert!(interaction.bind(&TICKET, None, &CLOCKS, now()).is_err());
+        assert!(interaction.redeem(&TokenHash([5; 32]), now()).is_ok());
+        let mut interaction = proven();
+        interaction.log_out();
+        assert!(interaction.bind(&TICKET, None, &CLOCKS, now()).is_err());
+    }
+
+    #[test]
+    fn another_subject_is_refused_before_anybody_is_asked() {
+        let mut interaction = challenged();
+        let bob = Arc::new(Identity::new("bob", Level(1), &Map::new()));
+        interaction.log_in(bob, &CLOCKS, OWNER, now()).unwrap();
+        assert_eq!(
+            interaction.prove(&LOGIN, alice(), TICKET, now()),
+            Err(Reason::SubjectChanged)
+        );
+        let waiting = interaction.waiting(&TokenHash([9; 32]), &CLOCKS, OWNER, now());
+        assert!(matches!(waiting, Ok(Held::Failed(Reason::SubjectChanged))));
+    }
+}
