@@ -80,6 +80,8 @@ pub struct Login {
     pub challenge: ChallengeTemplate,
     /// What happens after a successful login.
     pub resume: Resume,
+    /// Whose chat a login is for.
+    pub binding: Binding,
     /// The place in the chat that the browser goes to after a return; `None` shows a page.
     pub return_to: Option<Box<str>>,
 }
@@ -131,6 +133,19 @@ impl Login {
             Resume::None | Resume::Replay { .. } | Resume::Notify(_) => None,
         }
     }
+}
+
+/// Whose chat a login is for: a login URL can be forwarded, and whoever logs in with
+/// it must not authenticate somebody else's chat.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Binding {
+    /// That of whoever had the URL made.
+    #[default]
+    Off,
+    /// That of the browser that logs in: it has to bring the owner's evidence.
+    SameBrowser,
+    /// That of the customer who says so, on a page that shows what is bound.
+    Confirm,
 }
 
 /// What happens to the original request after a successful login.

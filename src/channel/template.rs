@@ -181,6 +181,7 @@ pub const CHALLENGE_NAMES: &[&str] = &[
     "channel",
     "interaction",
     "level",
+    "code",
     "capture",
 ];
 /// The variables that call templates have.

@@ -18,7 +18,8 @@ use super::stream::{items, streaming};
 use super::upstream::Upstreams;
 use crate::channel::socket::Lapse;
 use crate::channel::template::CALL_NAMES;
-use crate::channel::{Channel, Enforcement, Kind, Login, Owner, Resume, Upstream};
+use crate::channel::{Binding, Channel, Enforcement, Kind, Login, Owner, Resume, Upstream};
+use crate::message::select::Source;
 
 /// What channels refer to.
 pub(super) struct Shared<'c> {
@@ -86,6 +87,9 @@ fn channel<'t>(
         cors: table.get("cors").and_then(cors),
         socket: websocket.and_then(|node| socket(node, public)),
     });
+    if let Some(login) = &channel.login {
+        bound(table, login.binding, channel.owner.as_ref());
+    }
     let signed = signatures(table.get("signature"));
     let routing = Routing {
         channel: &channel,
@@ -218,6 +222,38 @@ fn sockets(node: Node<'_>, channel: &Channel, lost: bool) {
     if any && matches!(channel.owner, Some(Owner::Cookie { .. })) {
         let message = "any website could speak for the customer, whose cookie comes along";
         node.warn(Wrong::new(message, "name the origins"));
+    }
+}
+
+/// Somebody has to say whose chat a login is for.
+fn bound(table: &Table<'_>, binding: Binding, owner: Option<&Owner>) {
+    let cookie = match owner {
+        Some(Owner::Cookie { .. }) => true,
+        Some(Owner::Selector(selector)) => {
+            let cookie = |source: &Source| matches!(source, Source::Cookie(_));
+            selector.0.iter().all(cookie)
+        }
+        Some(Owner::Claim(_)) | None => false,
+    };
+    let node = table.get("login_binding");
+    match (binding, node) {
+        (Binding::SameBrowser, Some(node)) if !cookie => node.error(Wrong::new(
+            "the owner of this channel's interactions is not known by what a browser brings along",
+            "write owner = { cookie = \"own\" }, or login_binding = \"confirm\"",
+        )),
+        (Binding::Off, _) => {
+            let message =
+                "whoever logs in with a forwarded login URL authenticates the sender's chat";
+            let help = match cookie {
+                true => "set login_binding = \"same-browser\" (or \"confirm\")",
+                false => "set login_binding = \"confirm\"",
+            };
+            match node {
+                Some(node) => node.warn(Wrong::new(message, help)),
+                None => table.warn(Wrong::new(message, help)),
+            }
+        }
+        _ => {}
     }
 }
 

@@ -12,7 +12,7 @@ use super::server::Levels;
 use super::template::{Body, answer_status, body, content_type};
 use super::url::Url;
 use crate::channel::template::CHALLENGE_NAMES;
-use crate::channel::{ChallengeTemplate, Login, LoginPlace, Resume, SigningPage};
+use crate::channel::{Binding, ChallengeTemplate, Login, LoginPlace, Resume, SigningPage};
 use crate::interaction::Clocks;
 use crate::login::LoginPage;
 use crate::login::page::{Label, Parameters};
@@ -27,6 +27,7 @@ const COMPANIONS: &[&str] = &[
     "return_tolerance",
     "return_to",
     "interaction_label",
+    "login_binding",
     "resume",
     "replay_max_body",
     "notify",
@@ -119,6 +120,14 @@ pub(super) fn login(table: &Table<'_>, levels: &Levels) -> Option<Login> {
     };
     let challenge = table.need("challenge");
     let return_to = table.get("return_to").map(|node| node.parse(back));
+    let bindings = [
+        ("off", Binding::Off),
+        ("same-browser", Binding::SameBrowser),
+        ("confirm", Binding::Confirm),
+    ];
+    let binding = table
+        .get("login_binding")
+        .and_then(|node| node.choice(&bindings));
     let resume = resume(table);
     let owned = table.has("owner");
     let continues = match &resume {
@@ -130,6 +139,7 @@ pub(super) fn login(table: &Table<'_>, levels: &Levels) -> Option<Login> {
         place: place?,
         challenge: challenge?,
         resume: resume?,
+        binding: binding.unwrap_or_default(),
         return_to: return_to
             .unwrap_or(Some("".into()))
             .filter(|text| !text.is_empty()),

@@ -130,7 +130,7 @@ pub(super) async fn ask(
             token.expose()
         )
     });
-    let values = values(
+    let mut values = values(
         exchange,
         session,
         answer,
@@ -140,6 +140,7 @@ pub(super) async fn ask(
         level,
         now,
     )?;
+    values.insert("code".into(), token.hash().code().into());
     let reply = exchange.template(login).reply(&values).map_err(|error| {
         tracing::error!(channel = %channel.name, %error, "the challenge could not be written");
         Reason::ChallengeImpossible

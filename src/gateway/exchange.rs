@@ -35,6 +35,8 @@ pub(super) struct Exchange {
     pub asked: Option<Asked>,
     /// The own endpoint that answers it, and the channel it concerns.
     pub endpoint: Option<(&'static str, String)>,
+    /// Where the browser says whose chat a login is for, once that has to be said.
+    pub bind_url: Option<String>,
     /// The request body, where the route has it read.
     pub body: Option<Body>,
     /// The body with managed members edited, where that changed it.
@@ -98,6 +100,7 @@ impl Exchange {
             began: Instant::now(),
             asked: None,
             endpoint: None,
+            bind_url: None,
             body: None,
             edited: None,
             outgoing: None,

@@ -78,6 +78,21 @@ impl Reply {
         .with(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy))
     }
 
+    /// A page of ours with a form, whose answer leads on to `place` at most.
+    pub(super) fn form(html: String, place: Option<&str>) -> Self {
+        let uri = place.and_then(|place| place.parse::<http::Uri>().ok());
+        let origin = uri.and_then(|uri| Some(format!("{}://{}", uri.scheme()?, uri.authority()?)));
+        let policy = format!(
+            "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self' {}; frame-ancestors 'none'",
+            origin.unwrap_or_default()
+        );
+        let mut page = Self::page(StatusCode::OK, html);
+        if let Ok(policy) = HeaderValue::from_str(&policy) {
+            page.headers.insert(CONTENT_SECURITY_POLICY, policy);
+        }
+        page
+    }
+
     /// A 303 to a place that was configured, never taken from a request.
     pub(super) fn see_other(place: &str) -> Self {
         match HeaderValue::from_str(place) {

@@ -21,8 +21,8 @@ use subtle::ConstantTimeEq;
 use super::attempt::{Attempt, Attempts};
 use super::held::{Challenge, Held, HeldRequest, MessageHash, Redeemed, TokenHash};
 use super::identity::{Identity, Level};
-pub use binding::Unbound;
 use binding::Proven;
+pub use binding::Unbound;
 
 use super::outbox::{Bounds, Leg, Outbox, Withheld};
 use crate::reason::Reason;

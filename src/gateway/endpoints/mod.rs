@@ -5,12 +5,14 @@
 //! | `POST return/{channel}` | a login page's signed return, server to server |
 //! | `GET return/{channel}` | the same by the customer's browser; leads on to `done` |
 //! | `GET done/{code}` | a small page that says how it went |
+//! | `GET`, `POST bind/{ticket}` | whose chat a login is for |
 //! | `GET continue/{token}` | waits for the answer to the held request |
 //! | `GET login/{token}` | a login URL that leads on to an OpenID provider |
 //! | `GET callback/{channel}` | the browser comes back from there |
 //! | `POST backchannel-logout/{channel}` | the provider logs a customer out |
 //! | `GET jwks.json` | the keys that sign assertions |
 
+mod bind;
 mod outcome;
 mod provider;
 mod resumed;
@@ -37,6 +39,8 @@ pub(super) enum Endpoint {
     Return(String),
     /// The page after a login.
     Done(String),
+    /// Where it is said whose chat a login is for.
+    Bind(String),
     /// A `continue` URL.
     Continue(String),
     /// A login URL that leads on to a provider.
@@ -57,6 +61,7 @@ impl Endpoint {
         match self {
             Self::Return(_) => "return",
             Self::Done(_) => "done",
+            Self::Bind(_) => "bind",
             Self::Continue(_) => "continue",
             Self::Login(_) => "login",
             Self::Callback(_) => "callback",
@@ -76,6 +81,7 @@ pub(super) fn find(config: &Config, path: &str) -> Option<Endpoint> {
     Some(match rest.split_once('/') {
         Some(("return", channel)) => Endpoint::Return(channel.to_owned()),
         Some(("done", code)) => Endpoint::Done(code.to_owned()),
+        Some(("bind", ticket)) => Endpoint::Bind(ticket.to_owned()),
         Some(("continue", token)) => Endpoint::Continue(token.to_owned()),
         Some(("login", token)) => Endpoint::Login(token.to_owned()),
         Some(("callback", channel)) => Endpoint::Callback(channel.to_owned()),
@@ -105,6 +111,13 @@ pub(super) async fn serve(
         }
         Endpoint::Return(_) => not_allowed("GET, POST"),
         Endpoint::Done(code) if get => outcome::done(&code),
+        Endpoint::Bind(ticket) if *method == Method::GET => {
+            bind::asked(state, session, exchange, &ticket).await
+        }
+        Endpoint::Bind(ticket) if *method == Method::POST => {
+            bind::answered(state, session, exchange, &ticket).await?
+        }
+        Endpoint::Bind(_) => not_allowed("GET, POST"),
         Endpoint::Continue(token) if get || *method == Method::OPTIONS => {
             resumed::wait(state, session, exchange, &token, method).await
         }

@@ -9,6 +9,7 @@ use super::super::State;
 use super::super::exchange::Exchange;
 use super::super::respond::Reply;
 use super::super::resume;
+use super::bind;
 use crate::channel::Channel;
 use crate::interaction::{Evidence, Held, Identity, Level, TokenHash};
 use crate::reason::Reason;
@@ -19,7 +20,8 @@ pub(super) fn channel(exchange: &Exchange, name: &str) -> Result<Arc<Channel>, R
     channel.cloned().ok_or(Reason::ReturnChannel)
 }
 
-/// Consumes the token and marks the interaction: `login` gives the identity for the
+/// Consumes the token and marks the interaction, or makes a ticket where it has yet to
+/// be said whose chat it is: `login` gives the identity for the
 /// level that was demanded, or says why there is none.
 pub(super) async fn redeem(
     state: &Arc<State>,
@@ -34,10 +36,17 @@ pub(super) async fn redeem(
         return Err(Reason::ReturnChannel);
     }
     exchange.key = Some(key.clone());
+    let ticket = bind::ticket(channel);
     let redeemed = state
         .store
         .update(&key, &channel.clocks, now, |slot| {
             let interaction = slot.as_mut().ok_or(Reason::TokenRevoked)?;
+            if let (Some(ticket), Some(level)) = (&ticket, interaction.demanded(&token))
+                && let Ok(identity) = login(level)
+            {
+                interaction.prove(&token, Arc::new(identity), ticket.hash(), now)?;
+                return Ok(None);
+            }
             let redeemed = interaction.redeem(&token, now)?;
             let logged_in = login(redeemed.level).and_then(|identity| {
                 let identity = Arc::new(identity);
@@ -54,9 +63,13 @@ pub(super) async fn redeem(
             if let (Some(reason), Some(waiting)) = (failed, &redeemed.waiting) {
                 interaction.resolve(waiting, Held::Failed(reason));
             }
-            Ok::<_, Reason>((redeemed, logged_in))
+            Ok::<_, Reason>(Some((redeemed, logged_in)))
         })
         .await??;
+    let Some(redeemed) = redeemed else {
+        exchange.bind_url = ticket.map(|ticket| bind::url(&exchange.config, &ticket));
+        return Ok(Reason::LoginUnbound);
+    };
 
     match redeemed {
         (redeemed, Ok(identity)) => {
@@ -101,6 +114,9 @@ pub(super) fn lead_on(
     channel: &str,
     outcome: Result<Reason, Reason>,
 ) -> Reply {
+    if let Some(url) = &exchange.bind_url {
+        return Reply::see_other(url);
+    }
     let config = &exchange.config;
     let login = config
         .channel(channel)
@@ -145,6 +161,10 @@ pub(super) fn page(status: StatusCode, reason: Reason) -> Reply {
         Reason::ProviderUnavailable | Reason::ProviderError => (
             "The login is not available just now",
             "Nothing is lost: open the link in your chat again in a moment.",
+        ),
+        Reason::WrongBrowser => (
+            "This login belongs to a chat in another browser",
+            "Nothing was shared. Open the login link in the browser that your chat is in.",
         ),
         Reason::LoginLevel => (
             "A stronger login is needed",

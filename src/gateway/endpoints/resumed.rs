@@ -66,7 +66,7 @@ pub(super) async fn wait(
 
 /// The owner's evidence, as far as it can come with a request that is not one of
 /// the channel's own. Where it cannot, the token in the URL is the evidence.
-fn evidence(channel: &Channel, headers: &http::HeaderMap) -> Evidence {
+pub(super) fn evidence(channel: &Channel, headers: &http::HeaderMap) -> Evidence {
     let view = RequestView {
         method: &Method::GET,
         path: "",

@@ -152,10 +152,13 @@ fn answer(
 ) -> Reply {
     outcome::note(state, exchange, "return", channel, outcome);
     match outcome {
-        Ok(reason) => Reply::json(
-            StatusCode::OK,
-            &serde_json::json!({ "result": reason.code() }),
-        ),
+        Ok(reason) => {
+            let mut told = serde_json::json!({ "result": reason.code() });
+            if let Some(url) = &exchange.bind_url {
+                told["continue"] = url.as_str().into();
+            }
+            Reply::json(StatusCode::OK, &told)
+        }
         Err(reason) => Reply::refusal(reason, exchange.id()),
     }
 }

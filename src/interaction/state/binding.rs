@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{Clocks, Evidence, Interaction, Rare};
 use crate::interaction::held::{Challenge, Held, Redeemed, TokenHash};
-use crate::interaction::identity::Identity;
+use crate::interaction::identity::{Identity, Level};
 use crate::reason::Reason;
 use crate::time::Time;
 
@@ -79,6 +79,13 @@ impl Interaction {
         Ok(())
     }
 
+    /// The level that the login URL with this token is for, as long as it is outstanding.
+    pub fn demanded(&self, token: &TokenHash) -> Option<Level> {
+        let rare = self.rare.as_deref()?;
+        rare.outstanding(token, false)
+            .map(|challenge| challenge.level)
+    }
+
     /// What the customer is asked about; [`Reason::TokenUnknown`] and
     /// [`Reason::TokenExpired`] of the ticket.
     pub fn unbound(&self, ticket: &TokenHash, now: Time) -> Result<Unbound, Reason> {
@@ -107,8 +114,7 @@ impl Interaction {
         now: Time,
     ) -> Result<(Redeemed, Arc<Identity>), Reason> {
         let rare = self.rare.as_deref().ok_or(Reason::TokenUnknown)?;
-        rare.outstanding(ticket, true)
-            .ok_or(Reason::TokenUnknown)?;
+        rare.outstanding(ticket, true).ok_or(Reason::TokenUnknown)?;
         if let Some(evidence) = evidence {
             let shown = matches!(evidence, Evidence::Shown(_));
             if !shown || !self.has_owner() || !self.owned_by(evidence) {
@@ -158,7 +164,7 @@ mod tests {
     use serde_json::Map;
 
     use super::*;
-    use crate::interaction::{HeldRequest, Level, OwnerHash};
+    use crate::interaction::{HeldRequest, OwnerHash};
 
     const CLOCKS: Clocks = Clocks {
         token_ttl: None,
@@ -196,9 +202,7 @@ mod tests {
             body: bytes::Bytes::new(),
         };
         let held = (TokenHash([9; 32]), Held::Request(Box::new(request)));
-        interaction
-            .challenge(challenge, Some(held), OWNER)
-            .unwrap();
+        interaction.challenge(challenge, Some(held), OWNER).unwrap();
         interaction
     }
 
@@ -266,10 +270,7 @@ mod tests {
             interaction.unbound(&LOGIN, now()),
             Err(Reason::TokenUnknown)
         );
-        assert_eq!(
-            interaction.disown(&LOGIN, now()),
-            Err(Reason::TokenUnknown)
-        );
+        assert_eq!(interaction.disown(&LOGIN, now()), Err(Reason::TokenUnknown));
         assert!(interaction.redeem(&LOGIN, now()).is_ok());
     }
 

@@ -1,5 +1,6 @@
 //! What has broken gateways of this kind; each test fails when the defence is taken out.
 
+mod binding;
 mod bodies;
 mod forms;
 mod framing;
