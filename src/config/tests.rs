@@ -17,6 +17,7 @@ use crate::cli::check;
 use crate::identity::assertion::Assertion;
 use crate::interaction::Level;
 use crate::login::SecurityKeys;
+use crate::login::oidc::ClientAuthentication;
 
 /// A directory with every key file that [`GOOD`] and the configuration to start from name.
 fn keys() -> TempDir {
@@ -151,6 +152,23 @@ fn every_key_arrives() {
     let app = config.channel("app").unwrap().login.as_ref().unwrap();
     assert!(matches!(app.resume, Resume::Notify(_)) && app.return_to.is_none());
 
+    let help = config.channel("help").unwrap().login.as_ref().unwrap();
+    let provider = help.provider().unwrap();
+    assert_eq!(&*provider.issuer, "https://login.example.com/tenant");
+    assert!(matches!(
+        provider.authentication,
+        ClientAuthentication::Post(_)
+    ));
+    assert_eq!(&*provider.scopes, "openid email");
+    assert_eq!(&*provider.subject, "customer_number");
+    assert_eq!(provider.claims.as_ref().map(Vec::len), Some(2));
+    assert!(provider.userinfo);
+    assert_eq!(provider.levels.highest(), Some(Level(3)));
+    assert_eq!(provider.levels.otherwise, Some(Level(1)));
+    assert_eq!(provider.max_age, Some(Duration::from_secs(300)));
+    assert_eq!(provider.prompt.as_deref(), Some("login consent"));
+    assert_eq!(provider.algorithms.len(), 2);
+
     for name in ["X_CUSTOMER_ID", "x-assertion"] {
         assert!(config.managed_headers.covers(name));
     }
@@ -168,6 +186,33 @@ fn every_key_arrives() {
     );
     let opened = config.routes.find(&Method::POST, "x", "/chats").unwrap();
     assert_eq!(opened.route.enforcement, Enforcement::Required);
+}
+
+#[test]
+fn a_provider_needs_little() {
+    let dir = keys();
+    let (before, _) = GOOD.split_once("[channel.help.oidc]").unwrap();
+    let key = "{ algorithm = \"ES256\", kid = \"k\", audience = \"token_endpoint\", pem = { file = \"keys/assertion.pem\" } }";
+    let text = format!(
+        "{before}[channel.help.oidc]\nissuer = \"https://login.example.com\"\n\
+         client_id = \"chatgate\"\nprivate_key = {key}\n"
+    );
+    let (config, warnings) = good(&text, dir.path());
+    assert_eq!(warnings, Vec::new());
+    let login = config.channel("help").unwrap().login.as_ref().unwrap();
+    let provider = login.provider().unwrap();
+    assert!(matches!(
+        provider.authentication,
+        ClientAuthentication::PrivateKey {
+            to_endpoint: true,
+            ..
+        }
+    ));
+    assert_eq!((&*provider.scopes, &*provider.subject), ("openid", "sub"));
+    assert!(provider.claims.is_none() && !provider.userinfo && provider.prompt.is_none());
+    assert_eq!(provider.levels.otherwise, None);
+    assert!(provider.algorithms.len() >= 8);
+    assert!(check::summary(&config).contains("login at the provider https://login.example.com"));
 }
 
 #[test]
@@ -246,7 +291,7 @@ fn the_summary_has_a_line_for_each_channel_and_route() {
     let dir = keys();
     let (config, _) = good(GOOD, dir.path());
     let summary = check::summary(&config);
-    assert_eq!(summary.lines().count(), 2 + 2 + 5, "{summary}");
+    assert_eq!(summary.lines().count(), 2 + 3 + 6, "{summary}");
     assert!(
         summary.contains("→ bot (https://bot.internal:5005)"),
         "{summary}"

@@ -39,7 +39,9 @@ fn completed(example: &str) -> String {
         "inject]",
         "side_call]",
         "resume =",
+        "oidc]",
     ];
+    let at_a_provider = example.contains("channel.web.oidc");
     let logs_in = logs_in.iter().any(|word| example.contains(word));
     let bare = !example.starts_with('[');
     let mut text = String::new();
@@ -51,7 +53,8 @@ fn completed(example: &str) -> String {
         if header != "[channel.web]" || given {
             continue;
         }
-        for (key, value) in login.iter().filter(|_| logs_in) {
+        let wanted = |key: &str| logs_in && !(at_a_provider && key.starts_with("authentication_"));
+        for (key, value) in login.iter().filter(|(key, _)| wanted(key)) {
             let inside = |line: &str| {
                 line.starts_with(&format!("{key} ="))
                     || line.trim_matches(['[', ']']) == format!("channel.web.{key}")
