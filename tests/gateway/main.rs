@@ -14,6 +14,7 @@ mod examples;
 mod explained;
 mod held_answers;
 mod oidc;
+mod openai_stream;
 mod operating;
 mod polling;
 mod prechat;
