@@ -303,6 +303,7 @@ fn routes() -> Routes {
         inspection: Inspection::default(),
         items: None,
         streaming: Default::default(),
+        link: None,
         login: None,
         side_call: None,
         cors: None,

@@ -118,6 +118,8 @@ reasons! {
     Authenticated "authenticated" 200 "";
     /// Flagged, and the interaction is not authenticated at that level.
     Flagged "flagged" 200 "Authentication is required.";
+    /// The backend's own login link was replaced by a login URL of ours.
+    LinkRewritten "link-rewritten" 200 "";
     /// Flagged by a rule that only observes.
     FlagObserved "flag-observed" 200 "";
     /// The answer is longer than the inspection cap.

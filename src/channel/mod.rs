@@ -3,6 +3,7 @@
 pub mod call;
 pub mod flag;
 pub mod inject;
+pub mod link;
 pub mod owner;
 pub mod route;
 pub mod signature;
@@ -18,6 +19,7 @@ use http::HeaderValue;
 pub use call::Call;
 pub use flag::Flag;
 pub use inject::Injection;
+pub use link::Link;
 pub use owner::Owner;
 pub use route::{Enforcement, Kind, Route, Routes};
 pub use signature::{Signature, Signatures};
@@ -54,6 +56,8 @@ pub struct Channel {
     pub items: Option<Items>,
     /// How streamed answers are judged.
     pub streaming: Streaming,
+    /// Login links of the backend's own, which become ours.
+    pub link: Option<Link>,
     /// Mid-chat login; `None` blocks flagged answers.
     pub login: Option<Login>,
     /// A call that tells the backend of the identity before a message passes with it.

@@ -6,6 +6,7 @@ use super::call::call;
 use super::flag::{flags, inspection};
 use super::identity::verifiers;
 use super::inject::injection;
+use super::link::link;
 use super::login::{clocks, login};
 use super::names::identifier;
 use super::owner::{cors, owner};
@@ -82,6 +83,9 @@ fn channel<'t>(
         inspection: inspection(inspect),
         items: table.get("items").and_then(items),
         streaming: streaming(table.get("stream")),
+        link: table
+            .get("link")
+            .and_then(|node| link(node, table, shared.levels)),
         login: login(table, shared.levels),
         side_call: side_call.and_then(|node| call(node, &call_names)),
         cors: table.get("cors").and_then(cors),

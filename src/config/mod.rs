@@ -10,6 +10,7 @@ pub mod diagnostic;
 mod flag;
 mod identity;
 mod inject;
+mod link;
 mod login;
 mod names;
 mod oidc;

@@ -84,7 +84,11 @@ pub fn candidate(channel: &Channel, head: &AnswerView<'_>, level: Level) -> Cand
         return streamed(channel, head, level, format);
     }
     if !channel.flags.iter().any(concerns) {
-        return Candidate::No;
+        let readable = !passes_by(head.headers) && !is_unreadable(head.headers);
+        return match channel.link.is_some() && readable && !bodiless(head.status) {
+            true => Candidate::Yes,
+            false => Candidate::No,
+        };
     }
     if is_unreadable(head.headers) && !bodiless(head.status) {
         return Candidate::Unreadable;
@@ -364,6 +368,7 @@ mod tests {
             inspection: Inspection::default(),
             items: None,
             streaming: Default::default(),
+            link: None,
             login: None,
             side_call: None,
             cors: None,

@@ -14,10 +14,12 @@ use super::exchange::Exchange;
 use super::respond::Reply;
 use super::resume::end_to_end;
 use super::verdict;
-use crate::channel::{ChallengeTemplate, Channel, Kind, Login, Resume};
+use crate::channel::{ChallengeTemplate, Channel, Login, Resume};
 use crate::config::Config;
 use crate::decision::{self, Asker, ForAnswer};
-use crate::interaction::{self, Answer, Challenge, Held, HeldRequest, Key, Leg, Level, Withheld};
+use crate::interaction::{
+    self, Answer, Bounds, Challenge, Held, HeldRequest, Key, Leg, Level, Withheld,
+};
 use crate::login::LoginToken;
 use crate::login::page::LoginUrl;
 use crate::message::AnswerView;
@@ -69,8 +71,65 @@ pub(super) async fn ask(
     let route = exchange.route().ok_or(Reason::Internal)?;
     let channel = &route.channel;
     let login = channel.login.as_ref().ok_or(Reason::ChallengeImpossible)?;
-    let key = exchange.key.as_ref().ok_or(Reason::ChallengeImpossible)?;
     let now = state.clock.now();
+    let release = login.release().filter(|_| exchange.to_client());
+    let message = release.and_then(|release| {
+        let message = message(session, exchange, channel, answer, level)?;
+        Some((message, release.bounds))
+    });
+    let urls = issue(state, exchange, level, held, message, now).await?;
+    let values = values(exchange, session, answer, login, &urls, level, now)?;
+    let reply = exchange.template(login).reply(&values).map_err(|error| {
+        tracing::error!(channel = %channel.name, %error, "the challenge could not be written");
+        Reason::ChallengeImpossible
+    })?;
+    let level = exchange.config.level_name(level);
+    Ok(step_up(reply, answer, level, &urls.login))
+}
+
+/// A new login URL in place of the backend's own. What the backend says then is no
+/// answer yet: with `replay` the customer's request is held.
+pub(super) async fn url(
+    state: &Arc<State>,
+    session: &Session,
+    exchange: &Exchange,
+    level: Level,
+) -> Result<String, Reason> {
+    let route = exchange.route().ok_or(Reason::Internal)?;
+    let held = match route.channel.login.as_ref().map(|login| &login.resume) {
+        Some(Resume::Replay { max_body }) if !exchange.to_client() => {
+            request(session, exchange, *max_body)
+        }
+        _ => None,
+    };
+    let held = held.map(|request| Held::Request(Box::new(request)));
+    let now = state.clock.now();
+    let urls = issue(state, exchange, level, held, None, now).await?;
+    Ok(urls.login)
+}
+
+/// What a challenge says.
+struct Urls {
+    login: String,
+    /// Empty where nothing waits.
+    resume: String,
+    /// What the login shows, too, for comparison.
+    code: String,
+}
+
+/// Makes the login URL, and keeps what waits for the login.
+async fn issue(
+    state: &Arc<State>,
+    exchange: &Exchange,
+    level: Level,
+    held: Option<Held>,
+    message: Option<(Withheld, Bounds)>,
+    now: Time,
+) -> Result<Urls, Reason> {
+    let route = exchange.route().ok_or(Reason::Internal)?;
+    let channel = &route.channel;
+    let login = channel.login.as_ref().ok_or(Reason::ChallengeImpossible)?;
+    let key = exchange.key.as_ref().ok_or(Reason::ChallengeImpossible)?;
 
     let token = LoginToken::generate();
     let outstanding = Challenge {
@@ -90,11 +149,6 @@ pub(super) async fn ask(
     // The request that this answers came on another way.
     let latest = matches!(login.resume, Resume::Replay { .. }) && exchange.to_client();
     let latest = latest.then(|| LoginToken::generate().hash());
-    let release = login.release().filter(|_| route.kind == Kind::Webhook);
-    let message = release.and_then(|release| {
-        let message = message(session, exchange, channel, answer, level)?;
-        Some((message, release.bounds))
-    });
     let kept = state
         .store
         .update(key, &channel.clocks, now, |slot| {
@@ -121,8 +175,8 @@ pub(super) async fn ask(
     state.metrics.challenged(&channel.name);
 
     let config = &exchange.config;
-    let login_url = login_url(config, login, key, &token, level, now);
-    let continue_url = waiting.map_or(String::new(), |token| {
+    let login = login_url(config, login, key, &token, level, now);
+    let resume = waiting.map_or(String::new(), |token| {
         format!(
             "{}{}/continue/{}",
             config.public_url,
@@ -130,22 +184,11 @@ pub(super) async fn ask(
             token.expose()
         )
     });
-    let mut values = values(
-        exchange,
-        session,
-        answer,
+    Ok(Urls {
         login,
-        &login_url,
-        &continue_url,
-        level,
-        now,
-    )?;
-    values.insert("code".into(), token.hash().code().into());
-    let reply = exchange.template(login).reply(&values).map_err(|error| {
-        tracing::error!(channel = %channel.name, %error, "the challenge could not be written");
-        Reason::ChallengeImpossible
-    })?;
-    Ok(step_up(reply, answer, config.level_name(level), &login_url))
+        resume,
+        code: token.hash().code(),
+    })
 }
 
 /// Where the customer logs in: the operator's page, or our own address that leads on
@@ -288,22 +331,21 @@ pub(super) fn withheld(channel: &Channel, answer: &AnswerView<'_>, level: Level)
     })
 }
 
-#[allow(clippy::too_many_arguments)]
 fn values(
     exchange: &Exchange,
     session: &Session,
     answer: &AnswerView<'_>,
     login: &Login,
-    login_url: &str,
-    continue_url: &str,
+    urls: &Urls,
     level: Level,
     now: Time,
 ) -> Result<Map<String, Value>, Reason> {
     let route = exchange.route().ok_or(Reason::Internal)?;
     let channel = &route.channel;
     let mut values = Map::new();
-    values.insert("login_url".into(), login_url.into());
-    values.insert("continue_url".into(), continue_url.into());
+    values.insert("login_url".into(), urls.login.as_str().into());
+    values.insert("continue_url".into(), urls.resume.as_str().into());
+    values.insert("code".into(), urls.code.as_str().into());
     let (expires_at, expires_in) = match channel.clocks.token_ttl {
         Some(ttl) => (
             Value::from((now + ttl).to_string()),

@@ -13,7 +13,7 @@ use super::admit;
 use super::body;
 use super::inject::Injected;
 use super::{request, socket, webhook};
-use crate::channel::{Channel, Kind, Route};
+use crate::channel::{Channel, Kind, Link, Route};
 use crate::config::Config;
 use crate::decision::{self, Asked, Asker, ForAnswer, ForRequest};
 use crate::identity::{Caches, Proof};
@@ -166,7 +166,11 @@ pub async fn explain(
         }
         said.step("socket", "a WebSocket: each message is judged by itself");
     }
-    let body = Body::new(Bytes::from(request.body.clone()));
+    let bytes = Bytes::from(request.body.clone());
+    let body = match route.kind {
+        Kind::Webhook => Body::of(&head.headers, bytes, channel.inspection.max_body),
+        _ => Body::new(bytes),
+    };
     let unread =
         route.kind == Kind::Webhook && request::passes_unread(route, Some(request.body.len()));
     if route.reads_body() && !unread && request.body.len() > route.longest_body() {
@@ -296,7 +300,10 @@ fn to_client(
     let view = webhook::view(request.headers, request.body);
     let mut asker = Asker::ANONYMOUS;
     let first = decision::answer(channel, &view, asker);
-    if !matches!(first, ForAnswer::Release { .. }) {
+    let body = request.body;
+    let there = |link: &Link| body.is_some_and(|body| link.is_in(request.headers, body));
+    let link = channel.link.as_ref().is_some_and(there);
+    if link || !matches!(first, ForAnswer::Release { .. }) {
         let interaction = match webhook::interaction(route, request, &first) {
             Ok(interaction) => interaction,
             Err(reason) => return Ok(said.refuse(reason)),
@@ -306,15 +313,20 @@ fn to_client(
             "interaction",
             named.map_or("none named".into(), |id| id.into_owned()),
         );
-        let standing = standing(config, supposed, now)?;
-        said.step("standing", describe(config, &standing));
-        asker = Asker {
-            level: standing.level(),
-            named: interaction.is_some(),
-            foreign: false,
-        };
+        if interaction.is_some() {
+            let standing = standing(config, supposed, now)?;
+            said.step("standing", describe(config, &standing));
+            asker = Asker {
+                level: standing.level(),
+                named: true,
+                foreign: false,
+            };
+        }
     }
     let verdict = verdict(&mut said, config, channel, &view, asker);
+    if let ForAnswer::Release { .. } = verdict {
+        linked(&mut said, channel, &view, asker);
+    }
     said.request = Some(match &verdict {
         ForAnswer::Release { reason, .. } | ForAnswer::Block(reason) => *reason,
         ForAnswer::Challenge { .. } => Reason::Flagged,
@@ -353,7 +365,11 @@ fn judge(
         headers: &headers,
         body: fits.then_some(&body),
     };
-    said.answer = Some(verdict(said, config, channel, &view, asker));
+    let verdict = verdict(said, config, channel, &view, asker);
+    if let ForAnswer::Release { .. } = verdict {
+        linked(said, channel, &view, asker);
+    }
+    said.answer = Some(verdict);
     Ok(())
 }
 
@@ -413,6 +429,22 @@ fn told(config: &Config, channel: &Channel, verdict: &ForAnswer) -> String {
             reason.meaning()
         ),
     }
+}
+
+/// Where a login link of the backend's own would become ours.
+fn linked(said: &mut Explanation, channel: &Channel, view: &AnswerView<'_>, asker: Asker) {
+    let there = |link: &Link| view.body.is_some_and(|body| link.is_in(view.headers, body));
+    if !channel.link.as_ref().is_some_and(there) {
+        return;
+    }
+    let possible = channel.login.is_some() && asker.named && !asker.foreign;
+    said.step(
+        "link",
+        match possible {
+            true => "the backend's login link is replaced by ours",
+            false => "the backend's login link stays: nobody could log in by ours",
+        },
+    );
 }
 
 fn proof(config: &Config, proof: &Proof, verifier: Option<&str>) -> String {

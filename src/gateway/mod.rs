@@ -15,6 +15,7 @@
 //! | `verdict` | the judgement on a held answer, carried out |
 //! | `items` | the judgement on the elements of an answer with many messages |
 //! | `stream` | the judgement on the messages of a streamed answer |
+//! | `link` | a login link of the backend's own becomes ours |
 //! | `challenge` | the login URL in place of a withheld answer |
 //! | `resume` | after the login: replay, notice |
 //! | `release` | after the login: withheld messages go to the client |
@@ -33,6 +34,7 @@ pub mod explain;
 mod hold;
 mod inject;
 mod items;
+mod link;
 mod peer;
 mod proxy;
 mod release;

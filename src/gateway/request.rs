@@ -220,7 +220,12 @@ async fn read_body(
     if session.retry_buffer_truncated() {
         return Ok(Err(Reason::BodyTooLarge));
     }
-    exchange.body = Some(Body::new(body.freeze()));
+    let headers = &session.req_header().headers;
+    let body = body.freeze();
+    exchange.body = Some(match webhook {
+        true => Body::of(headers, body, route.channel.inspection.max_body),
+        false => Body::new(body),
+    });
     Ok(Ok(()))
 }
 

@@ -18,6 +18,7 @@ use super::challenge::challenge;
 use super::exchange::Exchange;
 use super::hold::Held;
 use super::items::{self, Sorted};
+use super::link;
 use super::request;
 use super::respond::{self, Reply};
 use crate::channel::{Channel, Kind, Unreadable};
@@ -110,7 +111,18 @@ pub(super) async fn carry_out(
         ForAnswer::Release { reason, strip } => {
             exchange.reason = reason;
             let of_head = session.req_header().method == Method::HEAD;
-            let (mut head, body) = released(channel, head, &body, &strip, reason, of_head)?;
+            let (mut head, mut body) = released(channel, head, &body, &strip, reason, of_head)?;
+            let headers = &head.headers;
+            match link::rewrite(state, session, exchange, channel, headers, &body, asker).await {
+                Ok(None) => {}
+                Ok(Some(rewritten)) => {
+                    body = rewritten;
+                    forget_body(&mut head);
+                    head.remove_header(&CONTENT_ENCODING);
+                    head.insert_header(CONTENT_LENGTH, body.len())?;
+                }
+                Err(reason) => return refuse(session, exchange, channel, reason).await,
+            }
             exchange.add_cookie(&mut head)?;
             respond::write(session, head, body).await
         }

@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, USER_AGENT};
+use bytes::Bytes;
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, USER_AGENT,
+};
 use http::{HeaderMap, HeaderName, StatusCode};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
@@ -11,8 +14,8 @@ use pingora::proxy::Session;
 use super::State;
 use super::challenge::challenge;
 use super::exchange::Exchange;
-use super::{request, verdict};
-use crate::channel::Route;
+use super::{link, request, verdict};
+use crate::channel::{Link, Route};
 use crate::decision::{self, Asker, ForAnswer, Forward};
 use crate::interaction::Evidence;
 use crate::interaction::store::Key;
@@ -33,9 +36,9 @@ pub(super) async fn judge(
     let channel = &route.channel;
     let headers = &session.req_header().headers;
     exchange.forward = Some(Forward::anonymous(route.kind));
-    let body = exchange.body.as_ref().map(|body| body.bytes().clone());
     let most = channel.inspection.max_body;
-    let body = body.map(|bytes| Body::of(headers, bytes, most));
+    let bytes = exchange.body.as_ref().map(|body| body.bytes().clone());
+    let body = bytes.map(|bytes| Body::of(headers, bytes, most));
     let view = view(headers, body.as_ref());
 
     let mut verdict = decision::answer(channel, &view, Asker::ANONYMOUS);
@@ -50,9 +53,16 @@ pub(super) async fn judge(
     match verdict {
         ForAnswer::Release { reason, strip } => {
             exchange.reason = reason;
-            if let (false, Some(body)) = (strip.is_empty(), &body) {
-                let (headers, body) = verdict::stripped(channel, headers.clone(), body, &strip);
-                exchange.edited = Some(body);
+            let Some(body) = body.filter(|_| !strip.is_empty() || channel.link.is_some()) else {
+                return Ok(());
+            };
+            let (mut headers, body) = verdict::stripped(channel, headers.clone(), &body, &strip);
+            let linked = linked(state, session, exchange, route, &headers, &body).await?;
+            if linked.is_some() || !strip.is_empty() {
+                if linked.is_some() {
+                    headers.remove(CONTENT_ENCODING);
+                }
+                exchange.edited = Some(linked.unwrap_or(body));
                 exchange.outgoing = Some(headers);
             }
             Ok(())
@@ -78,6 +88,31 @@ pub(super) async fn judge(
             Ok(())
         }
     }
+}
+
+/// The body with a login URL of ours in place of the backend's own.
+async fn linked(
+    state: &Arc<State>,
+    session: &Session,
+    exchange: &mut Exchange,
+    route: &Arc<Route>,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<Option<Bytes>, Reason> {
+    let channel = &route.channel;
+    let read = Body::of(headers, body.clone(), channel.inspection.max_body);
+    let found = |link: &Link| link.is_in(headers, &read);
+    if !channel.link.as_ref().is_some_and(found) {
+        return Ok(None);
+    }
+    if exchange.key.is_none() {
+        let request = exchange.view(&session.req_header().headers);
+        let interaction = request::interaction(route, &request.ok_or(Reason::Internal)?)?;
+        exchange.key = interaction.map(|id| Key::new(&channel.name, &id));
+        exchange.evidence = Evidence::Unasked;
+    }
+    let asker = asker(state, exchange, route).await;
+    link::rewrite(state, session, exchange, channel, headers, body, asker).await
 }
 
 /// Whom a request is for that not everybody may see. One that cannot be read at all

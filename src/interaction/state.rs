@@ -473,7 +473,8 @@ impl Interaction {
             let attempts = rare.attempts.weight();
             let challenged = size_of_val(&rare.challenged[..]);
             let proven = rare.proven.as_ref().map_or(0, Proven::weight);
-            size_of::<Rare>() + proven
+            size_of::<Rare>()
+                + proven
                 + held
                 + former
                 + latest

@@ -2,7 +2,7 @@
 //!
 //! [`view`] shows a request or an answer to whoever asks; [`select`] takes one
 //! value out of it; [`json`] reads bodies the way a suspicious reader does;
-//! [`coding`] undoes how they are written;
+//! [`coding`] undoes how they are written; [`links`] changes the URLs in one;
 //! [`edit`] changes members of a JSON body and nothing else, [`elements`] those of an
 //! array; [`form`] and [`multipart`] do so for the fields of forms; [`managed`] tells which
 //! bodies it has to look into; [`header`] knows
@@ -17,6 +17,7 @@ pub mod form;
 pub mod header;
 pub mod json;
 pub mod lines;
+pub mod links;
 pub mod managed;
 pub mod multipart;
 pub mod select;

@@ -1,6 +1,8 @@
 //! The way from the backend to the client: webhooks, judged like answers.
 
 mod examples;
+mod explained;
+mod links;
 mod release;
 mod signatures;
 

@@ -16,6 +16,7 @@ fn route(methods: &str, host: &str, path: &str) -> Arc<Route> {
         inspection: Inspection::default(),
         items: None,
         streaming: Default::default(),
+        link: None,
         login: None,
         side_call: None,
         cors: None,

@@ -40,6 +40,7 @@ fn completed(example: &str) -> String {
         "side_call]",
         "resume =",
         "oidc]",
+        "link]",
     ];
     let at_a_provider = example.contains("channel.web.oidc");
     let logs_in = logs_in.iter().any(|word| example.contains(word));

@@ -109,6 +109,16 @@ fn client_channel() {
     assert_eq!(button["message_id"], "m-9-login");
     assert_eq!(button["csr_name"], "Bot");
 
+    // The bot's own authentication service does not know of us.
+    let own = json!({
+        "type": "link_button", "customer_id": "C2", "message_id": "m-3", "csr_name": "Bot",
+        "title": "Authenticate", "label": "Log in",
+        "url": "https://www.example.com/authenticate?cb=https%3A%2F%2Fapi%2Fcallback%2Ftoken",
+    });
+    let theirs = chat.withheld("/webhook", &own, Some(&connection)).json();
+    assert!(chat.gateway.site.trusts(theirs["url"].as_str().unwrap()));
+    assert_eq!(theirs["title"], "Authenticate");
+
     // The customer takes longer than a token lasts.
     chat.gateway.clock.advance(Duration::from_secs(400));
     let seen = chat.released(button["url"].as_str().unwrap());
