@@ -9,6 +9,8 @@ use bytes::{Buf, BytesMut};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 
+use crate::live::{ACCEPT, SAYING};
+
 /// What a flagged answer says and nobody anonymous may read.
 pub const SECRET: &str = "4711.08 EUR";
 /// The member that flags an answer.
@@ -79,10 +81,14 @@ async fn converse(stream: TcpStream, answers: &Answers) -> io::Result<()> {
         while let Some(length) = whole(&read) {
             let request = read.split_to(length);
             let head = String::from_utf8_lossy(&request);
-            if head.contains(ECHO) {
+            let path = head.split(' ').nth(1).unwrap_or_default();
+            if path.ends_with("/socket") {
+                return echo(&stream, read).await;
+            } else if path.ends_with("/events") {
+                return events(&stream).await;
+            } else if head.contains(ECHO) {
                 write(&stream, &answer(&request)).await?;
             } else {
-                let path = head.split(' ').nth(1).unwrap_or_default();
                 write(&stream, answers.of(path)).await?;
             }
         }
@@ -93,6 +99,53 @@ async fn converse(stream: TcpStream, answers: &Answers) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// Says whatever a client says on a WebSocket. Every message is one that
+/// [`live`](crate::live) sends: one frame, and not longer than 125 bytes.
+async fn echo(stream: &TcpStream, mut read: BytesMut) -> io::Result<()> {
+    let head = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Accept: {ACCEPT}\r\n\r\n"
+    );
+    write(stream, head.as_bytes()).await?;
+    loop {
+        while let Some(length) = frame(&read) {
+            let frame = read.split_to(length);
+            let (head, payload) = frame.split_at(6);
+            let key = [head[2], head[3], head[4], head[5]];
+            let mut answer = vec![head[0], head[1] & 0x7f];
+            answer.extend(payload.iter().zip(key.iter().cycle()).map(|(a, b)| a ^ b));
+            write(stream, &answer).await?;
+        }
+        stream.readable().await?;
+        match stream.try_read_buf(&mut read) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The length of the first masked frame, once it is there to its end.
+fn frame(read: &[u8]) -> Option<usize> {
+    let length = 6 + usize::from(read.get(1)? & 0x7f);
+    (read.len() >= length).then_some(length)
+}
+
+/// An event every two milliseconds, until nobody listens.
+async fn events(stream: &TcpStream) -> io::Result<()> {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+                Transfer-Encoding: chunked\r\n\r\n";
+    write(stream, head.as_bytes()).await?;
+    let event = format!("data: {SAYING}\n\n");
+    let chunk = format!("{:x}\r\n{event}\r\n", event.len());
+    let mut pace = tokio::time::interval(std::time::Duration::from_millis(2));
+    loop {
+        pace.tick().await;
+        write(stream, chunk.as_bytes()).await?;
     }
 }
 

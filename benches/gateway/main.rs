@@ -15,6 +15,7 @@
 //! | `BENCH_AGAINST` | a second chatgate to compare with, in place of plain pingora |
 
 mod backend;
+mod live;
 mod load;
 mod paths;
 mod plain;
@@ -26,6 +27,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use live::Live;
 use load::Round;
 use paths::{Client, Pair, pairs};
 use process::{Process, free};
@@ -47,6 +49,8 @@ fn main() -> Result<(), Failure> {
             plain::serve(address.parse()?, backend.parse()?);
             Ok(())
         }
+        ["live", kind, address, seconds] => live::client(kind, address.parse()?, seconds.parse()?),
+        ["idle", address] => live::idle(address.parse()?),
         // `cargo bench` says so; `cargo test --benches` has no time for this.
         _ if words.contains(&"--bench") => {
             compare(words.iter().find(|word| !word.starts_with('-')).copied())
@@ -109,6 +113,31 @@ fn compare(filter: Option<&str>) -> Result<(), Failure> {
             return Err(format!("{name}: {grown} of {answered} requests were {verdict}").into());
         }
         report::pair(pair.name, &both);
+    }
+    for kind in [Live::Socket, Live::Events] {
+        if filter.is_some_and(|filter| !kind.name().contains(filter)) {
+            continue;
+        }
+        let run = |proxy: &Process| live::round(cpus.load, kind, proxy, span);
+        run(&other)?;
+        let before = metrics.judged(kind)?;
+        let mut answered = run(&chatgate)?.requests;
+        let mut both: Vec<(Round, Round)> = Vec::new();
+        for _ in 0..rounds {
+            let round = (run(&other)?, run(&chatgate)?);
+            answered += round.1.requests;
+            both.push(round);
+        }
+        let grown = metrics.judged(kind)? - before;
+        if grown < answered {
+            return Err(format!("{kind:?}: {grown} of {answered} messages were judged").into());
+        }
+        report::pair(kind.name(), &both);
+    }
+    if filter.is_none_or(|filter| "idle sockets".contains(filter)) {
+        let plain = live::footprint(cpus.load, &other)?;
+        let ours = live::footprint(cpus.load, &chatgate)?;
+        report::footprint(name, plain, ours);
     }
     report::end(&cpus, rounds, span);
     Ok(())

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::Failure;
 use crate::backend::{ECHO, FLAG, SECRET, body};
+use crate::live::Live;
 
 /// Requests that are sent in turn, each of another customer.
 const CUSTOMERS: usize = 64;
@@ -172,6 +173,13 @@ method = "POST"
 path = "/bot/{{name}}"
 interaction = {{ json = "$.sender" }}
 [[channel.web.route]]
+kind = "message"
+method = "GET"
+path = "/live/{{id}}/{{name}}"
+interaction = {{ path = "id" }}
+[channel.web.websocket]
+origins = ["https://www.example.com"]
+[[channel.web.route]]
 kind = "pass"
 path = "/{{*rest}}"
 "#
@@ -310,6 +318,19 @@ impl Client {
 pub struct Metrics(pub Client);
 
 impl Metrics {
+    /// How many messages of sockets or streams were judged.
+    pub fn judged(&self, kind: Live) -> Result<u64, Failure> {
+        let text = self.0.send("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")?;
+        let name = match kind {
+            Live::Socket => "chatgate_socket_messages_total{",
+            Live::Events => "chatgate_events_total{",
+        };
+        let lines = text.lines().filter(|line| line.starts_with(name));
+        Ok(lines
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+            .sum())
+    }
+
     /// How many requests of this kind came to this verdict.
     pub fn counted(&self, pair: &Pair) -> Result<u64, Failure> {
         let text = self.0.send("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")?;

@@ -74,6 +74,17 @@ impl Process {
     }
 }
 
+impl Process {
+    /// Resident memory in bytes.
+    pub fn resident(&self) -> Result<u64, Failure> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kib.map(|kib| kib << 10)
+            .ok_or_else(|| "no resident memory in /proc".into())
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();

@@ -38,6 +38,18 @@ pub fn pair(name: &str, rounds: &[(Round, Round)]) {
     );
 }
 
+/// Prints what an idle socket costs.
+pub fn footprint(other: &str, theirs: f64, ours: f64) {
+    let kib = |bytes: f64| bytes / 1024.0;
+    println!(
+        "{:32}{:8.1} KiB of memory with {other}, {:.1} KiB with chatgate: {:+.1} KiB",
+        "an idle socket",
+        kib(theirs),
+        kib(ours),
+        kib(ours - theirs)
+    );
+}
+
 /// Says how it was measured.
 pub fn end(cpus: &Cpus, rounds: u64, span: Duration) {
     let pinned = if cpus.proxy.is_some() {
