@@ -35,7 +35,7 @@ impl StreamHead {
         }
     }
 
-    /// A message as [`super::answer`] judges it. `body` is its data, `None` where it
+    /// A message as [`super::answer()`] judges it. `body` is its data, `None` where it
     /// is over the cap.
     pub fn view<'a>(&'a self, event: &Event, body: Option<&'a Body>) -> AnswerView<'a> {
         let json = event.perhaps_json || body.is_none();
