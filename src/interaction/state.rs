@@ -495,11 +495,13 @@ impl Interaction {
         self.login(clocks, now).is_some()
     }
 
-    /// Whether its login, counting or run out, is one that is looked for.
+    /// Whether its login is one that is looked for: one that counts, has run out, or
+    /// waits to be bound.
     pub(super) fn is_of(&self, wanted: impl Fn(&Identity) -> bool) -> bool {
-        self.login
-            .as_ref()
-            .is_some_and(|login| wanted(&login.identity))
+        let proven = self.rare.as_ref().and_then(|rare| rare.proven.as_ref());
+        let login = self.login.as_ref();
+        login.is_some_and(|login| wanted(&login.identity))
+            || proven.is_some_and(|proven| wanted(proven.identity()))
     }
 
     /// The attempts of the login URL with this token, as long as it counts.

@@ -119,8 +119,8 @@ impl Store {
 
     /// The interactions of a channel whose customer, logged in now or before, is the one
     /// looked for. There is no index of customers, since a million interactions would pay
-    /// for it all the time: every interaction is looked at, a shard at a time, which takes
-    /// some 100 ms for a million. Not for a thread that serves others meanwhile.
+    /// for it all the time: every interaction is looked at, a shard at a time. Not for a
+    /// thread that serves others meanwhile.
     pub fn find(&self, channel: &str, wanted: impl Fn(&Identity) -> bool) -> Vec<Key> {
         self.0.find(channel, wanted)
     }

@@ -459,3 +459,53 @@ fn everything_at_once_neither_hangs_nor_miscounts() {
     assert!(store.len() <= 50 && store.bytes() <= 40_000);
     store.check();
 }
+
+#[test]
+fn a_customer_is_found_wherever_they_logged_in() {
+    let memory = Memory::with(1000);
+    let found = |channel: &str, name: &str| {
+        let mut keys = memory.find(channel, |identity| identity.subject() == name);
+        keys.sort_by_key(|key| key.interaction().parse::<usize>().unwrap());
+        keys
+    };
+    for id in 0..200 {
+        memory.touch(&key(id), at(0)).unwrap();
+    }
+    assert_eq!(found("web", "alice"), []);
+    for id in [3, 77, 150] {
+        memory.log_in(&key(id), at(1));
+    }
+    memory.log_in(&Key::new("app", "3"), at(1));
+    assert_eq!(found("web", "alice"), [key(3), key(77), key(150)]);
+    assert_eq!(found("app", "alice"), [Key::new("app", "3")]);
+    assert_eq!(found("web", "bob"), []);
+    assert_eq!(found("we", "alice"), []);
+    let logged_out = memory.update(&key(77), &HOUR, at(2), |slot| {
+        slot.as_mut().map(Interaction::log_out)
+    });
+    assert_eq!(logged_out, Ok(Some(())));
+    assert_eq!(found("web", "alice"), [key(3), key(150)]);
+}
+
+#[test]
+fn a_login_that_waits_to_be_bound_is_found_too() {
+    let memory = Memory::with(10);
+    let identity = Arc::new(Identity::new("alice", Level(1), &Map::new()));
+    memory
+        .update(&key(1), &HOUR, at(0), |slot| {
+            let interaction = slot.get_or_insert_with(|| Interaction::new(at(0)));
+            let outstanding = challenge(token(1), None);
+            interaction.challenge(outstanding, None, OWNER).unwrap();
+            interaction.prove(&token(1), identity.clone(), token(2), at(1))
+        })
+        .unwrap()
+        .unwrap();
+    let alice = |identity: &Identity| identity.subject() == "alice";
+    assert_eq!(memory.find("web", alice), [key(1)]);
+    let bound = memory.update(&key(1), &HOUR, at(2), |slot| {
+        let interaction = slot.as_mut().unwrap();
+        interaction.log_out();
+        interaction.bind(&token(2), None, &HOUR, at(2)).is_ok()
+    });
+    assert_eq!(bound, Ok(false));
+}

@@ -25,6 +25,11 @@ pub(super) struct Proven {
 }
 
 impl Proven {
+    /// Who logged in.
+    pub(super) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// Approximate heap size in bytes.
     pub(super) fn weight(&self) -> usize {
         self.identity.weight()
@@ -65,6 +70,7 @@ impl Interaction {
         let level = outstanding.level;
         if let Some(rare) = self.rare.as_deref_mut() {
             rare.consumed = Some((*token, Reason::TokenUsed));
+            rare.attempts = Default::default();
             rare.challenge = Some(Challenge {
                 token: ticket,
                 level,

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{departed, gateway, outcome, tables};
+use super::{code, departed, gateway, outcome, tables};
 use crate::setup::{CANARY, bot, is_challenge, statement};
+use crate::support::browser::path_of;
 use crate::support::provider::{mac_with_public_key, unsigned, with_key_of_another};
 use crate::support::{Answer, Browser, Gateway, Provider, Request};
 
@@ -91,6 +92,38 @@ fn a_customer_who_is_known_by_another_claim_is_found() {
     assert!(statement(&mut alice, "c1").contains(CANARY));
     let right = provider.logout_token(&json!({"jti": "j2"}));
     assert_eq!(post(&gateway, &right).status, 200);
+    assert!(is_challenge(&statement(&mut alice, "c1")));
+}
+
+#[test]
+fn a_login_that_nobody_has_confirmed_yet_is_ended_too() {
+    let provider = Provider::start();
+    let tables = tables(&bot(), &provider, "login_binding = \"confirm\"", "");
+    let gateway = Gateway::start(&tables);
+    let confirm = |browser: &mut Browser, place: &str| {
+        let yes = Request::new("POST", path_of(place))
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .body("mine=yes");
+        code(&browser.send(yes))
+    };
+    let arrived = |chat: &str| {
+        let (mut browser, _, there) = departed(&gateway, chat);
+        let answer = browser.get(path_of(&provider.log_in(&there)));
+        assert_eq!(answer.status, 303);
+        let place = answer.header("location").unwrap().to_owned();
+        assert!(place.contains("/.chatgate/bind/"), "{place}");
+        (browser, place)
+    };
+    let (mut alice, place) = arrived("c1");
+    assert_eq!(confirm(&mut alice, &place), "login-succeeded");
+    assert!(statement(&mut alice, "c1").contains(CANARY));
+    let (mut late, place) = arrived("c2");
+    assert_eq!(
+        post(&gateway, &provider.logout_token(&json!({}))).status,
+        200
+    );
+    assert_ne!(confirm(&mut late, &place), "login-succeeded");
+    assert!(is_challenge(&statement(&mut late, "c2")));
     assert!(is_challenge(&statement(&mut alice, "c1")));
 }
 
