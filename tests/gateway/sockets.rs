@@ -637,6 +637,53 @@ fn token(gateway: &Gateway, subject: &str) -> String {
 }
 
 #[test]
+fn where_a_proof_is_required_nobody_goes_on_as_anonymous() {
+    let tables = format!(
+        r#"{OWNER}[channel.web.websocket]
+[[channel.web.identity]]
+name = "site"
+kind = "jwt"
+from = {{ query = "token" }}
+keys = [{{ algorithm = "HS256", secret = "{SECRET}" }}]
+[[channel.web.route]]
+kind = "message"
+method = "GET"
+path = "/required/{{id}}"
+interaction = {{ path = "id" }}
+enforcement = "required"
+"#
+    );
+    let (gateway, origin) = with("", &tables);
+    let target = format!("/required/c1?token={}", token(&gateway, "alice"));
+    let (mut customer, mut backend) = open_with(&gateway, &origin, &target, &[]);
+    customer.say("hello");
+    assert_eq!(backend.hear(), "hello");
+    revoke(&gateway, "c1");
+    assert_eq!(customer.next(), Frame::close(1008, "proof-missing"));
+}
+
+#[test]
+fn who_does_not_read_holds_nothing_up() {
+    let (gateway, origin) = usual("max_message = \"16MiB\"");
+    let (mut customer, mut backend) = open(&gateway, &origin, "c1");
+    // More than the buffers on the way take, both ways at once, and nobody reads yet.
+    let long = "x".repeat(8 << 20);
+    let frames = [
+        Frame::text(&long).bytes(true),
+        Frame::text(&long).bytes(false),
+    ];
+    std::thread::scope(|scope| {
+        let mut ways = [customer.copy(), backend.copy()].into_iter().zip(&frames);
+        for _ in 0..2 {
+            let (mut end, bytes) = ways.next().unwrap();
+            scope.spawn(move || end.send_raw(bytes));
+        }
+        assert_eq!(customer.hear().len(), long.len());
+        assert_eq!(backend.hear().len(), long.len());
+    });
+}
+
+#[test]
 fn a_proof_at_the_handshake_counts_as_long_as_every_login() {
     let tables = format!(
         r#"{OWNER}[channel.web.websocket]

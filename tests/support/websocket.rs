@@ -138,6 +138,15 @@ impl WebSocket {
         Err(Box::new(wire.answer("GET")))
     }
 
+    /// The same end once more, to send while the other one reads.
+    pub fn copy(&self) -> Self {
+        Self {
+            head: self.head.clone(),
+            stream: BufReader::new(self.stream.get_ref().try_clone().unwrap()),
+            masks: self.masks,
+        }
+    }
+
     /// Sends bytes as they are.
     pub fn send_raw(&mut self, bytes: &[u8]) {
         let _ = self.stream.get_mut().write_all(bytes);

@@ -23,6 +23,8 @@ const CHUNK: usize = 16 << 10;
 pub(super) enum Turn {
     /// There is something to decode.
     Read,
+    /// Something that was said is on its way, and more of it waits.
+    Moving,
     /// All that was said is on its way.
     Written,
     /// The connection has ended, in whatever way.
@@ -80,16 +82,25 @@ impl<'s> Customer<'s> {
             return std::future::pending().await;
         }
         let downstream = self.session.as_downstream_mut();
-        if !self.out.is_empty() {
-            let said = std::mem::take(&mut self.out).freeze();
-            downstream.send_downstream_proxy_task(HttpTask::UpgradedBody(Some(said), false));
+        if !self.out.is_empty() && !downstream.has_pending_downstream_proxy_tasks() {
+            // A part at a time, so that a slow customer is told from one who is gone.
+            let said = match self.out.len() {
+                ..=CHUNK => std::mem::take(&mut self.out),
+                _ => self.out.split_to(CHUNK),
+            };
+            let task = HttpTask::UpgradedBody(Some(said.freeze()), false);
+            downstream.send_downstream_proxy_task(task);
         }
+        let written = match self.out.is_empty() {
+            true => Turn::Written,
+            false => Turn::Moving,
+        };
         let decoder = &mut self.decoder;
         let reads = reads && !self.silent;
         poll_fn(|context| {
             if downstream.has_pending_downstream_proxy_tasks() {
                 match pin!(downstream.write_downstream_proxy_tasks()).poll(context) {
-                    Poll::Ready(Ok(_)) => return Poll::Ready(Turn::Written),
+                    Poll::Ready(Ok(_)) => return Poll::Ready(written),
                     Poll::Ready(Err(_)) => return Poll::Ready(Turn::Gone),
                     Poll::Pending => {}
                 }
@@ -185,7 +196,7 @@ impl Backend {
     fn poll_turn(&mut self, reads: bool, context: &mut Context<'_>) -> Poll<Turn> {
         if self.is_full() {
             match self.poll_write(context) {
-                Poll::Ready(Ok(())) => return Poll::Ready(Turn::Written),
+                Poll::Ready(Ok(turn)) => return Poll::Ready(turn),
                 Poll::Ready(Err(_)) => return Poll::Ready(Turn::Gone),
                 Poll::Pending => {}
             }
@@ -205,9 +216,9 @@ impl Backend {
         })
     }
 
-    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<Turn>> {
         let mut stream = Pin::new(&mut self.stream);
-        while !self.out.is_empty() {
+        if !self.out.is_empty() {
             let written = std::task::ready!(stream.as_mut().poll_write(context, &self.out))?;
             if written == 0 {
                 return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
@@ -215,9 +226,12 @@ impl Backend {
             self.out.advance(written);
             self.unflushed = true;
         }
+        if !self.out.is_empty() {
+            return Poll::Ready(Ok(Turn::Moving));
+        }
         self.out = BytesMut::new();
         std::task::ready!(stream.poll_flush(context))?;
         self.unflushed = false;
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(Turn::Written))
     }
 }

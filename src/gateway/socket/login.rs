@@ -2,11 +2,12 @@
 
 use super::ends::{Backend, Customer};
 use super::relay::{Relay, Way};
-use crate::channel::Login;
 use crate::channel::socket::Lapse;
+use crate::channel::{Enforcement, Login};
 use crate::gateway::request::call_values;
 use crate::interaction::{Leg, Level, Standing};
-use crate::message::websocket::Event;
+use crate::message::websocket::{Close, Event};
+use crate::reason::Reason;
 
 impl Relay<'_> {
     /// Looks how the interaction stands now, and acts on what has changed.
@@ -44,9 +45,15 @@ impl Relay<'_> {
     /// The login counts no more: it ran out, or was taken away.
     fn lapse(&mut self, customer: &mut Customer<'_>, backend: &mut Backend) {
         tracing::info!(request_id = %self.exchange.id(), channel = %self.channel.name, "the login of a socket has ended");
-        if let Some(Lapse::Close(close)) = self.socket().map(|socket| socket.lapse.clone()) {
-            self.close(customer, backend, close);
-        }
+        let close = match self.socket().map(|socket| &socket.lapse) {
+            Some(Lapse::Close(close)) => close.clone(),
+            // Nobody is anonymous where a proof is required.
+            _ if self.route.enforcement == Enforcement::Required => {
+                Close::new(1008, Reason::ProofMissing.code())
+            }
+            _ => return,
+        };
+        self.close(customer, backend, close);
     }
 
     /// A login began to count.

@@ -141,6 +141,7 @@ impl<'x> Relay<'x> {
             tokio::select! {
                 turn = customer.turn(hears) => match turn {
                     Turn::Written => {}
+                    Turn::Moving => self.unheard[0] = 0,
                     Turn::Read => self.customer_spoke(&mut customer, &mut backend).await,
                     Turn::Gone => {
                         customer.give_up();
@@ -150,6 +151,7 @@ impl<'x> Relay<'x> {
                 },
                 turn = backend.turn(reads) => match turn {
                     Turn::Written => {}
+                    Turn::Moving => self.unheard[1] = 0,
                     Turn::Read => self.backend_spoke(&mut customer, &mut backend).await,
                     Turn::Gone => {
                         backend.give_up();
