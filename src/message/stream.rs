@@ -1,7 +1,7 @@
 //! An answer without end, message by message. Sans-IO: chunks in, whole messages
 //! with their bytes out.
 //!
-//! Two formats are read, [`sse`](super::sse) and [`lines`](super::lines). What a
+//! Two formats are read, [`sse`] and [`lines`]. What a
 //! decoder hands out is the stream itself: put together again, the bytes of all its
 //! pieces are the bytes that came, however they were split.
 
