@@ -55,6 +55,8 @@ reasons! {
     BadBody "bad-body" 400 "The request body could not be read.";
     /// The request body is longer than the route's cap.
     BodyTooLarge "body-too-large" 413 "The request body is too large.";
+    /// The request body did not come in time.
+    BodyTimeout "body-timeout" 408 "The request body did not come in time.";
     /// No route matches method, host and path.
     NoRoute "no-route" 404 "Not found.";
     /// A route of kind `deny` matched.

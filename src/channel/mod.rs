@@ -196,7 +196,7 @@ impl Default for Release {
 }
 
 /// How answers are inspected.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Inspection {
     /// Largest body that is read, in bytes.
     pub max_body: usize,
@@ -206,6 +206,11 @@ pub struct Inspection {
     pub undecodable: Unreadable,
     /// JSON by its type, but not by its bytes.
     pub malformed: Unreadable,
+    /// Types of answers whose bodies are not judged: no messaging client reads them as JSON.
+    pub pass_types: MediaTypes,
+    /// Types of answers whose bodies are malformed unless they are JSON, beside those
+    /// that say so themselves.
+    pub json_types: MediaTypes,
 }
 
 impl Default for Inspection {
@@ -216,6 +221,22 @@ impl Default for Inspection {
             oversize: block,
             undecodable: block,
             malformed: block,
+            // `text/html` is none of them: frameworks call JSON so when nobody says
+            // otherwise, and browsers read it all the same.
+            pass_types: MediaTypes(
+                [
+                    "image/*",
+                    "audio/*",
+                    "video/*",
+                    "font/*",
+                    "text/css",
+                    "application/pdf",
+                    "application/zip",
+                ]
+                .map(Box::from)
+                .into(),
+            ),
+            json_types: MediaTypes::default(),
         }
     }
 }
@@ -227,6 +248,23 @@ pub struct Items {
     pub at: MemberPath,
     /// What an element has when it comes again; `None` compares it byte for byte.
     pub id: Option<Selector>,
+}
+
+/// Media types, lower case: `text/css`, `image/*`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MediaTypes(pub Vec<Box<str>>);
+
+impl MediaTypes {
+    /// Whether this media type, without parameters, is one of them.
+    pub fn has(&self, kind: &str) -> bool {
+        self.0.iter().any(|known| match known.strip_suffix('*') {
+            Some(family) => {
+                let start = kind.get(..family.len());
+                start.is_some_and(|start| start.eq_ignore_ascii_case(family))
+            }
+            None => kind.eq_ignore_ascii_case(known),
+        })
+    }
 }
 
 /// How streamed answers are judged.

@@ -2,11 +2,11 @@
 
 use http::HeaderName;
 
-use super::reader::{Node, Table, clean};
+use super::reader::{Node, Table, Wrong, clean};
 use super::selector::Scope;
 use super::server::Levels;
 use crate::channel::flag::{FlagLevel, JsonCondition};
-use crate::channel::{Flag, Inspection, Unreadable};
+use crate::channel::{Flag, Inspection, MediaTypes, Unreadable};
 
 /// All flags of a channel.
 pub(super) fn flags(node: Option<Node<'_>>, levels: &Levels) -> Vec<Flag> {
@@ -113,6 +113,11 @@ pub(super) fn inspection(node: Option<Node<'_>>) -> Inspection {
         ("block", Unreadable::Block),
         ("release", Unreadable::Release),
     ];
+    let types = |name, passing| {
+        let all = table.get(name)?.one_or_more().into_iter();
+        let all = all.filter_map(|node| node.parse(|text| media_type(text, passing)));
+        Some(MediaTypes(all.collect()))
+    };
     let verdict = |name| table.get(name).and_then(|node| node.choice(&verdicts));
     Inspection {
         max_body: table
@@ -122,5 +127,26 @@ pub(super) fn inspection(node: Option<Node<'_>>) -> Inspection {
         oversize: verdict("oversize").unwrap_or(usual.oversize),
         undecodable: verdict("undecodable").unwrap_or(usual.undecodable),
         malformed: verdict("malformed").unwrap_or(usual.malformed),
+        pass_types: types("pass_types", true).unwrap_or(usual.pass_types),
+        json_types: types("json_types", false).unwrap_or(usual.json_types),
     }
+}
+
+/// `text/css`, `image/*`.
+fn media_type(text: &str, passing: bool) -> Result<Box<str>, Wrong> {
+    let token = |part: &str| {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&byte);
+        !part.is_empty() && part.bytes().all(legal)
+    };
+    let text = text.to_ascii_lowercase();
+    let known = text.split_once('/');
+    if !known.is_some_and(|(kind, sub)| token(kind) && (sub == "*" || token(sub))) {
+        let help = "write it like \"text/css\" or \"image/*\"";
+        return Err(Wrong::new("this is not a media type", help));
+    }
+    if passing && (text.contains("json") || text == "application/*") {
+        let help = "leave `json` conditions out of the flags where nothing is to be judged";
+        return Err(Wrong::new("JSON cannot pass without being judged", help));
+    }
+    Ok(text.into())
 }

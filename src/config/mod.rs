@@ -101,6 +101,8 @@ pub struct Config {
     pub log: Log,
     /// What is left to requests under way when chatgate is asked to end.
     pub drain_timeout: Duration,
+    /// How long clients are waited for.
+    pub timeouts: Timeouts,
     /// Worker threads; `None` means one per core.
     pub workers: Option<usize>,
     /// Our own address as customers see it, without a trailing slash.
@@ -123,6 +125,29 @@ pub struct Config {
     pub managed_headers: ManagedHeaders,
     /// Body members removed from every JSON request, of all channels.
     pub managed_members: ManagedMembers,
+}
+
+/// How long clients are waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until the head of the next request is there, as a whole.
+    pub idle: Duration,
+    /// Between two pieces of a request's body, and for the whole of one that is read
+    /// in advance.
+    pub body: Duration,
+    /// Until they read more of an answer.
+    pub write: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let minute = Duration::from_secs(60);
+        Self {
+            idle: minute,
+            body: minute,
+            write: minute,
+        }
+    }
 }
 
 /// Where customers come in.
@@ -170,6 +195,7 @@ fn assemble<'t>(report: &'t Report<'t>, tree: &'t DeTable<'t>) -> Config {
         listeners,
         log: server::log(&root),
         drain_timeout: server.drain_timeout,
+        timeouts: server.timeouts,
         workers: server.workers,
         public_url: server.public_text(),
         limits: server::limits(&root),
@@ -242,6 +268,7 @@ impl Config {
             || self.admin != other.admin
             || self.workers != other.workers
             || self.drain_timeout != other.drain_timeout
+            || self.timeouts.idle != other.timeouts.idle
             || self.log != other.log
             || self.extra_roots != other.extra_roots
             || limits(self) != limits(other)

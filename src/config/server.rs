@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::reader::{Node, Table, Wrong, clean};
 use super::url::Url;
-use super::{Listener, Log};
+use super::{Listener, Log, Timeouts};
 use crate::interaction::Level;
 use crate::interaction::store::Limits;
 use crate::message::target::check_path;
@@ -15,6 +15,7 @@ pub(super) struct Server {
     pub(super) public_url: Option<Url>,
     pub(super) endpoints: Box<str>,
     pub(super) drain_timeout: Duration,
+    pub(super) timeouts: Timeouts,
     pub(super) workers: Option<usize>,
     pub(super) extra_roots: Option<Vec<u8>>,
 }
@@ -35,6 +36,7 @@ impl Server {
             public_url: public_url.and_then(public),
             endpoints: endpoints.unwrap_or_else(|| "/.chatgate".into()),
             drain_timeout: drain_timeout.unwrap_or(Duration::from_secs(30)),
+            timeouts: get("timeouts").and_then(timeouts).unwrap_or_default(),
             workers: workers.and_then(|workers| usize::try_from(workers).ok()),
             extra_roots: get("extra_roots").and_then(Node::roots),
         }
@@ -48,6 +50,18 @@ impl Server {
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// `[server.timeouts]`.
+fn timeouts(node: Node<'_>) -> Option<Timeouts> {
+    let table = node.table()?;
+    let limit = |name| table.get(name).and_then(|node| node.duration_up_to(HOUR));
+    let usual = Timeouts::default();
+    Some(Timeouts {
+        idle: limit("idle").unwrap_or(usual.idle),
+        body: limit("body").unwrap_or(usual.body),
+        write: limit("write").unwrap_or(usual.write),
+    })
+}
 
 fn public(node: Node<'_>) -> Option<Url> {
     let url = node.private_url("what customers send to this address")?;

@@ -86,6 +86,11 @@ fn every_key_arrives() {
         (Duration::from_secs(10), Some(2))
     );
     assert!(config.extra_roots.is_some());
+    let waits = config.timeouts;
+    assert_eq!(
+        [waits.idle, waits.body, waits.write].map(|limit| limit.as_secs()),
+        [20, 30, 40]
+    );
     assert!(config.listeners[0].tls.is_some() && config.listeners[0].http2);
     assert!(config.listeners[1].tls.is_none() && !config.listeners[1].http2);
     assert_eq!(config.admin, Some(([127, 0, 0, 1], 9090).into()));
@@ -123,6 +128,9 @@ fn every_key_arrives() {
     );
     assert_eq!(web.flags[1].name, "flag-2".into());
     assert_eq!(web.inspection.max_body, 2 << 20);
+    let types = (&web.inspection.pass_types, &web.inspection.json_types);
+    assert!(types.0.has("image/png") && types.0.has("text/css") && !types.0.has("text/html"));
+    assert!(types.1.has("Text/Plain") && !types.1.has("text/css"));
     assert_eq!(web.inject.headers.len(), 2);
     assert!(web.inject.assertion.is_some() && web.side_call.is_some() && web.cors.is_some());
     assert!(matches!(&web.owner, Some(Owner::Selector(selector)) if selector.0.len() == 2));

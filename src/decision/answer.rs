@@ -74,7 +74,8 @@ pub fn candidate(channel: &Channel, head: &AnswerView<'_>, level: Level) -> Cand
         Head::No => false,
         Head::Yes => flag.observe || flag.strip || !flag.reached(level),
         Head::Body => {
-            !passes_by(head.headers) && (flag.observe || flag.strip || !flag.reached(level))
+            !passes_by(channel, head.headers)
+                && (flag.observe || flag.strip || !flag.reached(level))
         }
     };
     if head.status.is_informational() {
@@ -84,7 +85,7 @@ pub fn candidate(channel: &Channel, head: &AnswerView<'_>, level: Level) -> Cand
         return streamed(channel, head, level, format);
     }
     if !channel.flags.iter().any(concerns) {
-        let readable = !passes_by(head.headers) && !is_unreadable(head.headers);
+        let readable = !passes_by(channel, head.headers) && !is_unreadable(head.headers);
         return match channel.link.is_some() && readable && !bodiless(head.status) {
             true => Candidate::Yes,
             false => Candidate::No,
@@ -130,7 +131,7 @@ pub(super) fn one(channel: &Channel, answer: &AnswerView<'_>, asker: Asker) -> F
     for (index, flag) in channel.flags.iter().enumerate() {
         match flag.head(answer) {
             Head::No => continue,
-            Head::Body if passes_by(answer.headers) => continue,
+            Head::Body if passes_by(channel, answer.headers) => continue,
             Head::Body => match flag.body(channel, answer) {
                 Body::Matches => {}
                 Body::No => continue,
@@ -229,13 +230,14 @@ fn stream(headers: &HeaderMap) -> Option<Format> {
 
 /// Whether the body says that it is JSON, or several of it (`application/json-seq`,
 /// a script around it, a multipart with it), or does not say what it is.
-fn is_json(headers: &HeaderMap) -> bool {
+fn is_json(channel: &Channel, headers: &HeaderMap) -> bool {
     media_type(headers).is_none_or(|kind| {
         let kind = kind.to_ascii_lowercase();
         ["json", "javascript", "event-stream"]
             .iter()
             .any(|word| kind.contains(word))
             || kind.starts_with("multipart/")
+            || channel.inspection.json_types.has(&kind)
     })
 }
 
@@ -246,32 +248,9 @@ fn opens_json(body: &[u8]) -> bool {
     matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
-/// Media types that no messaging client reads as JSON. `text/html` is none of them:
-/// frameworks call JSON so when nobody says otherwise, and browsers read it all the same.
-fn passes_by(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return false;
-    };
-    let Ok(value) = value.to_str() else {
-        return false;
-    };
-    let starts = |prefix: &str| {
-        value
-            .get(..prefix.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-    };
-    [
-        "image/",
-        "audio/",
-        "video/",
-        "font/",
-        "text/css",
-        "application/pdf",
-        "application/zip",
-    ]
-    .into_iter()
-    .any(starts)
+/// Whether the body is of a type that is not judged.
+fn passes_by(channel: &Channel, headers: &HeaderMap) -> bool {
+    media_type(headers).is_some_and(|kind| channel.inspection.pass_types.has(kind))
 }
 
 /// The media type; `None` unless there is exactly one readable
@@ -316,7 +295,9 @@ impl Flag {
         match body.json() {
             Ok(json) if condition.holds(json) => Body::Matches,
             Ok(_) => Body::No,
-            Err(_) if is_json(answer.headers) || opens_json(bytes) || bytes.contains(&0) => {
+            Err(_)
+                if is_json(channel, answer.headers) || opens_json(bytes) || bytes.contains(&0) =>
+            {
                 Body::Unreadable(Reason::AnswerMalformed, inspection.malformed)
             }
             Err(_) => Body::No,
@@ -340,8 +321,8 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::channel::Inspection;
     use crate::channel::flag::JsonCondition;
+    use crate::channel::{Inspection, MediaTypes};
     use crate::message::{Body, JsonPath};
 
     fn channel() -> Channel {
@@ -377,6 +358,10 @@ mod tests {
     }
 
     fn judge(kind: &str, body: &str) -> (Candidate, ForAnswer) {
+        judge_on(&channel(), kind, body)
+    }
+
+    fn judge_on(channel: &Channel, kind: &str, body: &str) -> (Candidate, ForAnswer) {
         let kind = HeaderValue::from_str(kind).unwrap();
         let headers = [(CONTENT_TYPE, kind)].into_iter().collect();
         let body = Body::new(Bytes::copy_from_slice(body.as_bytes()));
@@ -387,10 +372,9 @@ mod tests {
         };
         let head = AnswerView { body: None, ..view };
         let anonymous = Level::ANONYMOUS;
-        let channel = channel();
         (
-            candidate(&channel, &head, anonymous),
-            answer(&channel, &view, Asker::ANONYMOUS),
+            candidate(channel, &head, anonymous),
+            answer(channel, &view, Asker::ANONYMOUS),
         )
     }
 
@@ -434,6 +418,32 @@ mod tests {
             let stream = Candidate::Stream(format);
             assert_eq!(judge(kind, flagged), (stream, withheld.clone()), "{kind}");
             assert_eq!(judge(kind, plain), (stream, released.clone()), "{kind}");
+        }
+    }
+
+    #[test]
+    fn types_are_judged_as_configured() {
+        let mut channel = channel();
+        channel.inspection.pass_types = MediaTypes(vec!["text/x-log".into(), "model/*".into()]);
+        channel.inspection.json_types = MediaTypes(vec!["text/plain".into()]);
+        let withheld = ForAnswer::Block(Reason::ChallengeImpossible);
+        let malformed = ForAnswer::Block(Reason::AnswerMalformed);
+        let released = ForAnswer::Release {
+            reason: Reason::Unflagged,
+            strip: Vec::new(),
+        };
+        let flagged = r#"{"protected":true}"#;
+        for (kind, body, verdict) in [
+            ("text/x-log; charset=utf-8", flagged, &released),
+            ("Model/obj", flagged, &released),
+            ("text/x-logs", flagged, &withheld),
+            ("image/png", flagged, &withheld),
+            ("text/plain", "protected", &malformed),
+            ("text/html", "protected", &released),
+            ("application/problem+json", flagged, &withheld),
+            ("application/problem+json", "protected", &malformed),
+        ] {
+            assert_eq!(&judge_on(&channel, kind, body).1, verdict, "{kind}: {body}");
         }
     }
 

@@ -12,6 +12,7 @@ use super::State;
 use super::admit::Target;
 use super::body::BodyEdit;
 use super::hold::Hold;
+use super::patience::Pace;
 use super::stream::Stream;
 use crate::channel::{Kind, Route};
 use crate::config::Config;
@@ -57,6 +58,8 @@ pub(super) struct Exchange {
     pub forward: Option<Forward>,
     /// Edits of a request body that was not read in advance.
     pub edit: BodyEdit,
+    /// How such a body comes.
+    pub pace: Pace,
     /// Who the answer was for when it began.
     pub asker: Asker,
     /// The answer, where it is held back.
@@ -111,6 +114,7 @@ impl Exchange {
             login_time: None,
             forward: None,
             edit: BodyEdit::default(),
+            pace: Pace::default(),
             asker: Asker::ANONYMOUS,
             hold: Hold::default(),
             stream: None,

@@ -20,6 +20,7 @@
 //! | `resume` | after the login: replay, notice |
 //! | `release` | after the login: withheld messages go to the client |
 //! | `socket` | WebSockets: a relay that judges message by message |
+//! | `patience` | how long clients are waited for |
 //! | `respond` | every answer that chatgate makes itself |
 //! | `proxy` | pingora's hooks, each one line of the above |
 //! | `server` | listeners, reload, drain |
@@ -35,6 +36,7 @@ mod hold;
 mod inject;
 mod items;
 mod link;
+mod patience;
 mod peer;
 mod proxy;
 mod release;

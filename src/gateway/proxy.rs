@@ -16,6 +16,7 @@ use super::State;
 use super::exchange::Exchange;
 use super::inject;
 use super::items;
+use super::patience;
 use super::peer::Peers;
 use super::request::{self, Step};
 use super::respond::Reply;
@@ -46,6 +47,15 @@ impl ProxyHttp for Proxy {
 
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {
         // No compression: an answer goes on as the backend made it.
+    }
+
+    async fn early_request_filter(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        patience::begin(session, &exchange.config.timeouts);
+        Ok(())
     }
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
@@ -138,6 +148,11 @@ impl ProxyHttp for Proxy {
         if let (Some(edited), true) = (&exchange.edited, body.is_some()) {
             *body = Some(edited.clone());
             return Ok(());
+        }
+        let unanswered = exchange.body.is_none() && session.response_written().is_none();
+        let length = body.as_ref().map_or(0, Bytes::len);
+        if unanswered && !exchange.pace.took(length, exchange.config.timeouts.body) {
+            return Err(withheld(exchange, Reason::BodyTimeout));
         }
         let config = exchange.config.clone();
         let headers = &session.req_header().headers;
@@ -281,7 +296,10 @@ impl ProxyHttp for Proxy {
         let dead = *error.esource() == ErrorSource::Downstream
             && matches!(
                 error.etype(),
-                ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed
+                ErrorType::WriteError
+                    | ErrorType::WriteTimedout
+                    | ErrorType::ReadError
+                    | ErrorType::ConnectionClosed
             );
         let begun = session
             .response_written()
@@ -368,6 +386,7 @@ fn reason(error: &Error) -> Reason {
     match error.esource() {
         ErrorSource::Upstream if timeout => Reason::UpstreamTimeout,
         ErrorSource::Upstream => Reason::UpstreamUnavailable,
+        ErrorSource::Downstream if timeout => Reason::BodyTimeout,
         ErrorSource::Downstream => Reason::BadBody,
         ErrorSource::Internal | ErrorSource::Unset => Reason::Internal,
     }

@@ -209,6 +209,23 @@ async fn read_body(
     } else {
         SHORT_BODY
     };
+    let limit = exchange.config.timeouts.body;
+    let whole = tokio::time::timeout(limit, whole_body(session, most)).await;
+    Ok(match whole.unwrap_or(Ok(Err(Reason::BodyTimeout)))? {
+        Ok(body) => {
+            let headers = &session.req_header().headers;
+            exchange.body = Some(match webhook {
+                true => Body::of(headers, body, route.channel.inspection.max_body),
+                false => Body::new(body),
+            });
+            Ok(())
+        }
+        Err(reason) => Err(reason),
+    })
+}
+
+/// The body as a whole, at most `most` bytes of it.
+async fn whole_body(session: &mut Session, most: usize) -> pingora::Result<Result<Bytes, Reason>> {
     let length = content_length(&session.req_header().headers).unwrap_or_default();
     let mut body = BytesMut::with_capacity(length.min(most));
     while let Some(chunk) = session.read_request_body().await? {
@@ -217,16 +234,10 @@ async fn read_body(
         }
         body.extend_from_slice(&chunk);
     }
-    if session.retry_buffer_truncated() {
-        return Ok(Err(Reason::BodyTooLarge));
+    match session.retry_buffer_truncated() {
+        true => Ok(Err(Reason::BodyTooLarge)),
+        false => Ok(Ok(body.freeze())),
     }
-    let headers = &session.req_header().headers;
-    let body = body.freeze();
-    exchange.body = Some(match webhook {
-        true => Body::of(headers, body, route.channel.inspection.max_body),
-        false => Body::new(body),
-    });
-    Ok(Ok(()))
 }
 
 /// Whether a request of the backend's says that it is longer than what is read, and

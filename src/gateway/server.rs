@@ -8,10 +8,11 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use http::Response;
+use pingora::apps::HttpServerOptions;
 use pingora::apps::http_app::{HttpServer, ServeHttp};
 use pingora::listeners::tls::TlsSettings;
 use pingora::protocols::http::ServerSession;
-use pingora::proxy::ProxyServiceBuilder;
+use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{
     ListenFds, RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch,
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 
 use super::State;
 use super::certificate::Certificate;
+use super::patience::Patient;
 use super::peer::Peers;
 use super::proxy::Proxy;
 use super::socket::Sockets;
@@ -92,6 +94,7 @@ pub fn serve(options: Options) -> Result<(), String> {
     outlive_hangups()?;
     let outbound = Arc::new(Outbound::start(config.extra_roots.as_deref())?);
     let drain = config.drain_timeout;
+    let idle = config.timeouts.idle;
     let admin = config.admin;
     let listeners = config.listeners.clone();
     let workers = config.workers;
@@ -123,9 +126,11 @@ pub fn serve(options: Options) -> Result<(), String> {
         peers: Peers::default(),
         sockets: Sockets::default(),
     };
-    let mut public = ProxyServiceBuilder::new(&server.configuration, proxy)
-        .name("gateway")
-        .build();
+    let mut app = http_proxy(&server.configuration, proxy);
+    let mut http = HttpServerOptions::default();
+    http.h2_idle_timeout = Some(idle);
+    app.server_options = Some(http);
+    let mut public = Service::new("gateway".into(), Patient::new(app, state.clone()));
     let mut tls = certificates.iter();
     for listener in &listeners {
         let address = listener.address.to_string();
@@ -393,7 +398,7 @@ impl Keeper {
         if old.needs_restart(&self.state.config.load()) {
             tracing::warn!(
                 "something was changed that needs a restart: listeners, [admin], [log], [store], \
-                 workers, drain_timeout or extra_roots"
+                 workers, drain_timeout, timeouts.idle or extra_roots"
             );
         }
         self.state.metrics.reloaded(true);

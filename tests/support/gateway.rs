@@ -270,6 +270,16 @@ impl Process {
         assert!(done.unwrap().success());
     }
 
+    /// The most memory that it ever had, in bytes.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.and_then(|peak| peak.split_whitespace().next());
+        peak.and_then(|peak| peak.parse::<u64>().ok())
+            .expect("a peak")
+            << 10
+    }
+
     /// How it ended, once it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()

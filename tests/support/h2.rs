@@ -67,6 +67,50 @@ impl Client {
         }
     }
 
+    /// Sends a request whose body does not come to its end, and reads its answer.
+    pub fn exchange_unfinished(&mut self, request: &Request) -> Answer {
+        let (mut requests, authority) = (self.requests.clone(), self.authority.clone());
+        let work = async move {
+            poll_fn(|context| requests.poll_ready(context)).await?;
+            let uri = format!("https://{authority}{}", request.target);
+            let mut head = http::Request::post(uri).version(http::Version::HTTP_2);
+            for (name, value) in &request.headers {
+                head = head.header(name.to_ascii_lowercase(), value);
+            }
+            let (response, mut body) = requests.send_request(head.body(()).unwrap(), false)?;
+            body.send_data(Bytes::copy_from_slice(&request.body), false)?;
+            let (head, mut stream) = response.await?.into_parts();
+            let mut answer = Answer {
+                version: "HTTP/2".into(),
+                status: head.status.as_u16(),
+                headers: fields(&head.headers),
+                ..Answer::default()
+            };
+            while let Some(piece) = stream.data().await {
+                answer.body.extend_from_slice(&piece?);
+            }
+            Ok::<_, h2::Error>(answer)
+        };
+        let work = async { tokio::time::timeout(PATIENCE, work).await };
+        let answer = self.runtime.block_on(work).expect("an answer in time");
+        answer.expect("an answer")
+    }
+
+    /// Waits until the server has closed the connection.
+    pub fn closed(&mut self) {
+        let requests = &mut self.requests;
+        let end = async {
+            while poll_fn(|context| requests.poll_ready(context))
+                .await
+                .is_ok()
+            {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        let end = async { tokio::time::timeout(PATIENCE, end).await };
+        self.runtime.block_on(end).expect("closed in time");
+    }
+
     /// Sends a request and reads its answer; a stream that was reset before the
     /// head came yields status 0.
     pub fn exchange(&mut self, request: &Request) -> Answer {

@@ -25,6 +25,9 @@ const ERRORS: &[Case] = &[
     // ── values ────────────────────────────────────────────────────────────
     ("drain_timeout = \"10s\"", "drain_timeout = «\"10 s\"", "not a duration", "\"500ms\""),
     ("drain_timeout = \"10s\"", "drain_timeout = «10", "needs a unit", "\"30s\""),
+    ("\"Text/CSS\"", "«\"css\"", "not a media type", "image/*"),
+    ("\"Text/CSS\"", "«\"application/json\"", "JSON cannot pass", "`json` conditions"),
+    ("idle = \"20s\"", "idle = «\"2h\"", "at most 1h", ""),
     ("drain_timeout = \"10s\"", "drain_timeout = «\"2h\"", "at most 1h", ""),
     ("max_bytes = \"64MiB\"", "max_bytes = «\"64MB\"", "not a size", "\"64KiB\""),
     ("max_bytes = \"64MiB\"", "max_bytes = «64", "needs a unit", "\"64KiB\""),

@@ -393,3 +393,71 @@ fn a_stream_that_cannot_be_judged_is_not_waited_for() {
         assert_eq!(came.contains(CANARY), passes, "{came}");
     }
 }
+
+#[test]
+fn answers_without_length_of_old_backends_are_judged_and_go_on_as_they_came() {
+    let plain =
+        r#"{"n":1e999,"m":-123456789012345678901234567890.50,"authentication_required":false}"#;
+    let origin = Origin::start(move |seen| {
+        let text = match seen.target.ends_with("/plain") {
+            true => plain.to_owned(),
+            false => plain.replace("false", &format!("true,\"text\":\"{CANARY}\"")),
+        };
+        let head = match seen.target.rsplit('/').nth(1).unwrap() {
+            "old" => "HTTP/1.0 200 OK\r\nContent-Type: application/problem+json",
+            "untyped" => "HTTP/1.0 200 OK",
+            _ => "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json",
+        };
+        Reply::raw(format!("{head}\r\n\r\n{text}"))
+    });
+    let gateway = Gateway::start(&channel(&origin, "", OWNER));
+    for head in ["old", "untyped", "close"] {
+        let mut wire = gateway.wire();
+        let mut ask =
+            |what| wire.exchange(&Request::get(&format!("/chat/{}/{head}/{what}", fresh())));
+        let released = ask("plain");
+        assert_eq!((released.status, &*released.text()), (200, plain), "{head}");
+        assert_eq!(
+            released.header("content-length"),
+            Some(&*plain.len().to_string())
+        );
+        let withheld = ask("flagged");
+        assert!(
+            is_challenge(&withheld) && !withheld.contains(CANARY),
+            "{head}"
+        );
+    }
+}
+
+#[test]
+fn types_pass_or_are_json_as_configured() {
+    let flagged = json!({"authentication_required": true, "text": CANARY}).to_string();
+    let origin = Origin::start(move |seen| {
+        let body = match seen.target.ends_with("/broken") {
+            true => "authentication_required".to_owned(),
+            false => flagged.clone(),
+        };
+        let kind = seen.target.split('/').nth(3).unwrap().replace('-', "/");
+        Reply::new(200, body).header("Content-Type", &format!("{kind}; x=y"))
+    });
+    let types = "[channel.web.inspect]\npass_types = [\"text/css\", \"model/*\"]\njson_types = \"text/plain\"\n";
+    let gateway = Gateway::start(&channel(&origin, "", &format!("{OWNER}{types}")));
+    let mut wire = gateway.wire();
+    for (target, code) in [
+        ("text-css/flagged", "passes"),
+        ("model-obj/flagged", "passes"),
+        ("image-png/flagged", "withheld"),
+        ("text-plain/flagged", "withheld"),
+        ("text-plain/broken", "answer-malformed"),
+        ("text-html/broken", "passes"),
+        ("application-json/broken", "answer-malformed"),
+    ] {
+        let answer = wire.exchange(&Request::get(&format!("/chat/{}/{target}", fresh())));
+        let verdict = match (is_challenge(&answer), answer.status) {
+            (true, _) => "withheld".to_owned(),
+            (false, 200) => "passes".to_owned(),
+            _ => answer.code(),
+        };
+        assert_eq!(verdict, code, "{target}");
+    }
+}

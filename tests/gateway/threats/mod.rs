@@ -2,6 +2,7 @@
 
 mod binding;
 mod bodies;
+mod floods;
 mod forms;
 mod framing;
 mod headers;
@@ -11,4 +12,5 @@ mod owners;
 mod paths;
 mod proofs;
 mod returns;
+mod slow;
 mod templates;
