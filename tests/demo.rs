@@ -12,9 +12,12 @@ use chatgate::cli::demo::{self, Args};
 use chatgate::gateway::{self, Options, Stop};
 use chatgate::time::{Clock, Time};
 use serde_json::{Value, json};
-use support::{Browser, Request, eventually, ports};
+use support::{Browser, Request, WebSocket, eventually, ports};
 
 const MESSAGE: &str = "/webhooks/rest/webhook";
+const STREAM: &str = "/webhooks/stream/webhook";
+const CALLBACK: &str = "/webhooks/callback/webhook";
+const ALICE: &str = "username=alice&password=wonderland";
 const SECRET: &str = "1,204.30";
 
 /// The demo in this process, with a clock that is moved by hand.
@@ -215,6 +218,165 @@ fn a_cancelled_login_and_a_late_one_open_nothing() {
     );
     assert!(!demo.marked("s1"));
     login_url(&say(&mut alice, "s1", "statement"));
+}
+
+#[test]
+fn the_same_by_server_sent_events() {
+    let demo = Demo::start();
+    let mut alice = Browser::new(demo.address);
+    let hello = stream(&mut alice, "s1", "hello");
+    assert!(hello.len() > 1, "in several events");
+    assert_eq!(said(&hello), "Hello! I do not know who you are.");
+
+    let asked = stream(&mut alice, "s1", "statement");
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    assert_eq!(asked[0][0]["text"], "One moment. ");
+    assert_eq!(log_in(&mut alice, login_url(&asked[1]), ALICE), 200);
+    let answer = events(&alice.get(continue_url(&asked[1])).text());
+    assert!(said(&answer).contains(SECRET), "{answer:?}");
+    assert!(demo.marked("s1"));
+    assert!(said(&stream(&mut alice, "s1", "statement")).contains(SECRET));
+    let mut mallory = Browser::new(demo.address);
+    assert!(!said(&stream(&mut mallory, "s1", "statement")).contains(SECRET));
+
+    demo.clock.advance(Duration::from_secs(61));
+    assert!(!demo.marked("s1"));
+    login_url(&stream(&mut alice, "s1", "statement")[1]);
+}
+
+#[test]
+fn the_same_on_a_socket() {
+    let demo = Demo::start();
+    let mut alice = Browser::new(demo.address);
+    let (chat, mut socket) = open_socket(&demo, &mut alice);
+    socket.say_json(&json!({ "message": "hello" }));
+    let hello = socket.hear_json();
+    assert_eq!(hello[0]["text"], "Hello! I do not know who you are.");
+
+    socket.say_json(&json!({ "message": "statement" }));
+    let challenge = socket.hear_json();
+    assert_eq!(log_in(&mut alice, login_url(&challenge), ALICE), 200);
+    assert_eq!(socket.hear_json()[0]["custom"]["logged_in"], true);
+    let answer = socket.hear();
+    assert!(answer.contains(SECRET) && !answer.contains("authentication_required"));
+    assert!(demo.marked(&chat));
+    socket.say_json(&json!({ "message": "statement" }));
+    assert!(socket.hear().contains(SECRET));
+
+    demo.clock.advance(Duration::from_secs(61));
+    assert!(!demo.marked(&chat));
+    socket.say_json(&json!({ "message": "statement" }));
+    login_url(&socket.hear_json());
+}
+
+#[test]
+fn the_same_by_webhooks() {
+    let demo = Demo::start();
+    let mut alice = Browser::new(demo.address);
+    let chat = alice.post("/chat/open", &json!({})).json();
+    let chat = chat["conversation"].as_str().unwrap();
+    let mut inbox = Inbox::open(&mut alice, chat);
+    assert_eq!(
+        inbox.after(&mut alice, "hello")[0]["text"],
+        "Hello! I do not know who you are."
+    );
+
+    let challenge = inbox.after(&mut alice, "statement");
+    assert_eq!(log_in(&mut alice, login_url(&challenge), ALICE), 200);
+    let answer = inbox.next(&mut alice).to_string();
+    assert!(answer.contains(SECRET) && !answer.contains("authentication_required"));
+    assert!(demo.marked(chat));
+    assert!(
+        inbox
+            .after(&mut alice, "statement")
+            .to_string()
+            .contains(SECRET)
+    );
+
+    let mut mallory = Browser::new(demo.address);
+    let stolen = mallory.post("/client/inbox", &json!({ "conversation": chat }));
+    assert_eq!(stolen.status, 409);
+    let forged = json!([{ "recipient_id": chat, "text": "Send me your password." }]);
+    assert_eq!(mallory.post("/client/messages", &forged).status, 401);
+
+    demo.clock.advance(Duration::from_secs(61));
+    assert!(!demo.marked(chat));
+    login_url(&inbox.after(&mut alice, "statement"));
+}
+
+/// What the website keeps for one chat, and how much of it was read.
+struct Inbox {
+    chat: String,
+    key: String,
+    seen: usize,
+}
+
+impl Inbox {
+    fn open(customer: &mut Browser, chat: &str) -> Self {
+        let opened = customer.post("/client/inbox", &json!({ "conversation": chat }));
+        Self {
+            chat: chat.to_owned(),
+            key: opened.json()["inbox"].as_str().unwrap().to_owned(),
+            seen: 0,
+        }
+    }
+
+    /// What comes after saying this.
+    fn after(&mut self, customer: &mut Browser, message: &str) -> Value {
+        let message = json!({ "sender": self.chat, "message": message });
+        assert_eq!(customer.post(CALLBACK, &message).status, 202);
+        self.next(customer)
+    }
+
+    fn next(&mut self, customer: &mut Browser) -> Value {
+        let target = format!("/client/inbox/{}?after={}", self.key, self.seen);
+        self.seen += 1;
+        eventually("a message comes", || {
+            customer.get(&target).json().get(0).cloned()
+        })
+    }
+}
+
+/// A chat and its socket, opened as a browser does.
+fn open_socket(demo: &Demo, customer: &mut Browser) -> (String, WebSocket) {
+    let chat = customer.post("/chat/open", &json!({})).json();
+    let chat = chat["conversation"].as_str().unwrap().to_owned();
+    let cookies = customer.cookies.iter();
+    let cookies: Vec<_> = cookies
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let headers = [
+        ("Cookie", &*cookies.join("; ")),
+        ("Origin", &format!("http://{}", demo.address)),
+    ];
+    let socket = WebSocket::ask(demo.address, &format!("/chat/{chat}/socket"), &headers);
+    (
+        chat,
+        socket.unwrap_or_else(|answer| panic!("{}", answer.text())),
+    )
+}
+
+/// The data of each event of a streamed answer.
+fn stream(customer: &mut Browser, sender: &str, message: &str) -> Vec<Value> {
+    let answer = customer.post(STREAM, &json!({ "sender": sender, "message": message }));
+    assert_eq!(answer.header("content-type"), Some("text/event-stream"));
+    events(&answer.text())
+}
+
+fn events(stream: &str) -> Vec<Value> {
+    let data = |event: &str| {
+        let lines = event.lines().filter_map(|line| line.strip_prefix("data:"));
+        lines.collect::<String>()
+    };
+    let events = stream.split_terminator("\n\n").map(data);
+    events
+        .map(|data| serde_json::from_str(&data).unwrap())
+        .collect()
+}
+
+fn said(events: &[Value]) -> String {
+    let texts = events.iter().filter_map(|event| event[0]["text"].as_str());
+    texts.collect()
 }
 
 /// The script on the page, as it stands there.

@@ -8,6 +8,8 @@ import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 
 const [url] = process.argv.slice(2);
+// The other ways in which the bot answers, and what the page says of them.
+const WIRE = { Webhook: /gets 202/, WebSocket: /One socket/, SSE: /server-sent events/ };
 const SECRET = "1,204.30";
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 
@@ -20,6 +22,11 @@ const browser = await chromium.launch({
 });
 try {
   await play(await browser.newPage());
+  for (const way of Object.keys(WIRE)) {
+    const context = await browser.newContext();
+    await playOn(way, await context.newPage());
+    await context.close();
+  }
   console.log("done");
 } finally {
   await browser.close();
@@ -99,6 +106,77 @@ async function play(page) {
   await withheld(page);
 
   assert.deepEqual(complaints, []);
+}
+
+// The same flow on another way.
+async function playOn(way, page) {
+  const complaints = listen(page);
+  const overheard = overhear(page);
+
+  step(way + ": a fresh chat, and a line that says what happens");
+  await page.goto(url);
+  await chat(page, "Welcome. Say hello");
+  await say(page, "hello");
+  await chat(page, "Hello! I do not know who you are.");
+  await page.locator("label", { hasText: way }).click();
+  await page.locator("#wire", { hasText: WIRE[way] }).waitFor();
+  await chat(page, "Welcome. Say hello");
+  assert.equal(await page.locator("#chat li").count(), 1);
+
+  step(way + ": hello is answered, a statement is withheld");
+  await say(page, "hello");
+  await chat(page, "Hello! I do not know who you are.");
+  await say(page, "statement");
+  const link = page.locator("#chat .login a");
+  await link.waitFor();
+  await mark(page, false);
+  assert.doesNotMatch(await overheard(), /balance|whose to show/);
+
+  step(way + ": after the login the answer arrives by itself");
+  if (way === "WebSocket") {
+    const opened = page.waitForEvent("popup");
+    await link.click();
+    const popup = await opened;
+    const closed = popup.waitForEvent("close");
+    await logIn(popup, "alice", "wonderland");
+    await closed;
+  } else {
+    await link.click();
+    await logIn(page, "alice", "wonderland");
+  }
+  await chat(page, SECRET);
+  await mark(page, true);
+  assert.equal(page.url(), url);
+  assert.equal(await link.count(), 0, "the link has done its work");
+  assert.equal(await page.locator("#chat .customer-line").count(), 2, "the customer asked once");
+
+  step(way + ": until the login's time is over");
+  await say(page, "statement");
+  await page.locator("#chat .bot-line", { hasText: SECRET }).nth(1).waitFor();
+  await advance(61);
+  await mark(page, false);
+  await say(page, "statement");
+  await link.waitFor();
+
+  assert.deepEqual(complaints, []);
+}
+
+// Everything that comes to the customer, up to a challenge; what the agent sees is
+// left out.
+function overhear(page) {
+  const heard = [];
+  const hear = (text) => heard.push(String(text));
+  page.on("response", (response) => {
+    if (!response.url().includes("/agent/")) response.text().then(hear, () => {});
+  });
+  page.on("websocket", (socket) => socket.on("framereceived", ({ payload }) => hear(payload)));
+  return async () => {
+    for (let tries = 0; !heard.join().includes("login_url"); tries += 1) {
+      assert.ok(tries < 300, "the challenge was not heard");
+      await page.waitForTimeout(100);
+    }
+    return heard.join("\n");
+  };
 }
 
 // Everything that should not be: complaints of the console, requests that leave the demo.

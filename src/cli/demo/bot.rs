@@ -2,9 +2,15 @@
 //! private, and believes what the gateway tells it about the customer. It also
 //! keeps what the agent at the desk sees.
 //!
+//! A message is `{"sender","message"}`, an answer `[{"recipient_id","text", …}]`,
+//! on each of the four ways:
+//!
 //! | endpoint | |
 //! |---|---|
-//! | `POST /webhooks/rest/webhook` | `{"sender","message"}` → `[{"recipient_id","text", …}]` |
+//! | `POST /webhooks/rest/webhook` | the answer is the HTTP answer |
+//! | `POST /webhooks/callback/webhook` | 202, and the answer is POSTed to the [`Callback`] |
+//! | `GET /chat/{id}/socket` | a WebSocket: a text message each |
+//! | `POST /webhooks/stream/webhook` | server-sent events, each with a part of the answer |
 //! | `POST /chat/open` | a new conversation → `{"conversation","messages":[…]}` |
 //! | `POST /chat/end` | `{"sender"}` → `{"ended":true}` |
 //! | `GET /agent/conversations/{id}` | the agent's desk |
@@ -17,6 +23,7 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use serde_json::{Map, Value, json};
 
+use super::callback::Callback;
 use super::recent::Recent;
 use super::server::{self, Page, Site};
 use crate::secret::random;
@@ -33,15 +40,17 @@ const MAX_TEXT: usize = 4096;
 pub struct Bot {
     clock: Clock,
     authentication_timeout: Duration,
+    callback: Callback,
     desk: Mutex<Recent<Conversation, MAX_CONVERSATIONS>>,
 }
 
 impl Bot {
     /// A bot that knows how long a login counts, for the check mark at the desk.
-    pub fn new(clock: Clock, authentication_timeout: Duration) -> Self {
+    pub fn new(clock: Clock, authentication_timeout: Duration, callback: Callback) -> Self {
         Self {
             clock,
             authentication_timeout,
+            callback,
             desk: Mutex::default(),
         }
     }
@@ -72,26 +81,29 @@ impl Bot {
         )
     }
 
-    fn message(&self, request: &Request<Bytes>) -> Page {
+    fn message(&self, request: &Request<Bytes>, show: impl FnOnce(&Reply) -> Page) -> Page {
         let Some(body) = object(request) else {
             return malformed();
         };
-        let (Some(id), Some(message)) = (text(&body, "sender"), text(&body, "message")) else {
-            return malformed();
-        };
-        let customer = Customer::of(&body, self.clock.now());
-        let reply = Reply::to(message, customer.as_ref());
-        self.with(id, |conversation| {
+        let reply = text(&body, "sender").and_then(|sender| self.reply(sender, &body));
+        match reply {
+            Some(reply) => show(&reply),
+            None => malformed(),
+        }
+    }
+
+    /// Answers what this conversation's customer said, if that is a message.
+    fn reply(&self, conversation: &str, body: &Map<String, Value>) -> Option<Reply> {
+        let message = text(body, "message")?;
+        let customer = Customer::of(body, self.clock.now());
+        let reply = Reply::to(conversation, message, customer.as_ref());
+        self.with(conversation, |conversation| {
             conversation.ended = false;
             conversation.say(Line::customer(message, customer.as_ref()));
             conversation.say(Line::bot(&reply.text, reply.private));
             conversation.customer = customer;
         });
-        let mut answer = json!({ "recipient_id": id, "text": reply.text });
-        if reply.private {
-            answer["custom"] = json!({ "authentication_required": true });
-        }
-        server::json(StatusCode::OK, &json!([answer]))
+        Some(reply)
     }
 
     fn end(&self, request: &Request<Bytes>) -> Page {
@@ -150,22 +162,71 @@ impl Site for Bot {
             };
         }
         match (request.method(), path) {
-            (&Method::POST, "/webhooks/rest/webhook") => self.message(request),
+            (&Method::POST, "/webhooks/rest/webhook") => self.message(request, |reply| {
+                server::json(StatusCode::OK, &reply.whole())
+            }),
+            (&Method::POST, "/webhooks/callback/webhook") => self.message(request, |reply| {
+                self.callback.send(&reply.whole());
+                server::json(StatusCode::ACCEPTED, &json!({ "accepted": true }))
+            }),
+            (&Method::POST, "/webhooks/stream/webhook") => {
+                self.message(request, |reply| server::events(&reply.parts()))
+            }
             (&Method::POST, "/chat/open") => self.open(request),
             (&Method::POST, "/chat/end") => self.end(request),
             _ => server::text(StatusCode::NOT_FOUND, "Not found."),
         }
     }
+
+    fn has_socket(&self, path: &str) -> bool {
+        of_socket(path).is_some()
+    }
+
+    fn hear(&self, path: &str, message: &[u8]) -> Option<String> {
+        let body = serde_json::from_slice(message).ok()?;
+        let reply = self.reply(of_socket(path)?, &body)?;
+        Some(reply.whole().to_string())
+    }
+}
+
+/// Whose socket a path leads to.
+fn of_socket(path: &str) -> Option<&str> {
+    let id = path.strip_prefix("/chat/")?.strip_suffix("/socket")?;
+    (!id.is_empty() && id.len() <= MAX_TEXT && !id.contains('/')).then_some(id)
 }
 
 /// What the bot says, and whether only a customer who is known may read it.
 struct Reply {
+    conversation: String,
     text: String,
     private: bool,
 }
 
 impl Reply {
-    fn to(message: &str, customer: Option<&Customer>) -> Self {
+    /// The answer in one.
+    fn whole(&self) -> Value {
+        self.saying(&self.text, self.private)
+    }
+
+    /// The answer in parts; before a private one there is one for everybody.
+    fn parts(&self) -> Vec<Value> {
+        let words: Vec<_> = self.text.split_inclusive(' ').collect();
+        let opening = self.private.then(|| self.saying("One moment. ", false));
+        let parts = words.chunks(words.len().div_ceil(3).max(1));
+        let parts = parts.map(|words| self.saying(&words.concat(), self.private));
+        opening.into_iter().chain(parts).collect()
+    }
+
+    fn saying(&self, text: &str, private: bool) -> Value {
+        let mut answer = json!({ "recipient_id": self.conversation, "text": text });
+        if private {
+            answer["custom"] = json!({ "authentication_required": true });
+        }
+        json!([answer])
+    }
+
+    fn to(conversation: &str, message: &str, customer: Option<&Customer>) -> Self {
+        let conversation = conversation.to_owned();
         let words = message.to_lowercase();
         let asks = |word| {
             words
@@ -174,6 +235,7 @@ impl Reply {
         };
         if asks("statement") {
             return Self {
+                conversation,
                 text: statement(customer),
                 private: true,
             };
@@ -184,6 +246,7 @@ impl Reply {
             _ => "I know two things: hello and statement.".to_owned(),
         };
         Self {
+            conversation,
             text,
             private: false,
         }
@@ -313,12 +376,14 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
+    use crate::secret::Secret;
 
     const TIMEOUT: Duration = Duration::from_secs(60);
 
     fn bot() -> (Bot, Clock) {
         let clock = Clock::manual(Time::from_secs(1000));
-        (Bot::new(clock.clone(), TIMEOUT), clock)
+        let nowhere = Callback::new(([127, 0, 0, 1], 9).into(), Secret::new("no key"));
+        (Bot::new(clock.clone(), TIMEOUT, nowhere), clock)
     }
 
     fn call(bot: &Bot, method: &str, path: &str, body: &str) -> (StatusCode, Value) {
@@ -329,6 +394,7 @@ mod tests {
             .unwrap();
         let (head, body) = bot.answer(&request).into_parts();
         let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
             .build()
             .unwrap();
         let body = runtime.block_on(body.collect()).unwrap().to_bytes();
@@ -365,6 +431,31 @@ mod tests {
         let asked = say(&bot, alice("statement"));
         assert_eq!(asked[0]["custom"]["authentication_required"], true);
         assert!(asked[0]["text"].as_str().unwrap().contains("1,204.30"));
+    }
+
+    #[test]
+    fn a_streamed_answer_says_the_same_in_parts_that_are_each_marked() {
+        for (asked, marks) in [("hello", 0), ("statement", 3)] {
+            let reply = Reply::to("c", asked, None);
+            let parts = reply.parts();
+            assert!(parts.len() > 2);
+            let said: String = parts.iter().filter_map(|p| p[0]["text"].as_str()).collect();
+            assert!(said.ends_with(&reply.text), "{said}");
+            let marked = parts.iter().filter(|part| part[0].get("custom").is_some());
+            assert_eq!(marked.count(), marks);
+        }
+    }
+
+    #[test]
+    fn a_socket_is_one_conversation_s_whatever_its_messages_say() {
+        let (bot, _) = bot();
+        let path = "/chat/c/socket";
+        assert!(bot.has_socket(path) && !bot.has_socket("/chat/socket"));
+        let said = bot.hear(path, br#"{"sender":"other","message":"hello"}"#);
+        let said: Value = serde_json::from_str(&said.unwrap()).unwrap();
+        assert_eq!(said[0]["recipient_id"], "c");
+        assert_eq!(desk(&bot)["lines"].as_array().unwrap().len(), 2);
+        assert_eq!(bot.hear(path, b"hello"), None);
     }
 
     #[test]

@@ -4,23 +4,29 @@
 //! ```text
 //! browser, curl ──▶ chatgate :8080 ──┬─▶ bot      chat, and the agent's desk
 //!                                    └─▶ website  front page, login page, session
+//! bot ──webhook───▶ chatgate :8080 ────▶ website  the client that the bot writes to
 //! ```
 
 mod bot;
+mod callback;
+mod inbox;
 mod recent;
 mod server;
+mod socket;
 mod website;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use bot::Bot;
+use callback::Callback;
 use website::{Setting, Website};
 
 use super::check::shown;
 use crate::config::{self, Config, Diagnostic};
 use crate::gateway::{self, Options};
 use crate::login::SecurityKeys;
+use crate::secret::{Secret, random};
 use crate::telemetry;
 use crate::time::Clock;
 
@@ -103,12 +109,14 @@ pub fn start(args: &Args, clock: &Clock) -> Result<Config, String> {
     let (bot_socket, bot) = server::listen().map_err(no_socket)?;
     let (site_socket, site) = server::listen().map_err(no_socket)?;
 
+    let webhook_key = hex::encode(random::<32>());
     let text = fill(&[
         ("public_url", format!("http://{}", args.listen)),
         ("listen", args.listen.to_string()),
         ("bot", format!("http://{bot}")),
         ("website", format!("http://{site}")),
         ("key", SecurityKeys::generate()),
+        ("webhook_key", webhook_key.clone()),
         (
             "authentication_timeout",
             args.authentication_timeout.clone(),
@@ -116,7 +124,7 @@ pub fn start(args: &Args, clock: &Clock) -> Result<Config, String> {
         ("token_ttl", args.token_ttl.clone()),
         ("log_level", args.log.clone()),
     ]);
-    // The one warning is of the key in the text; this text is in no file.
+    // The warnings are of the keys in the text; this text is in no file.
     let (config, _) =
         config::parse(text, Path::new("conf/demo/chatgate.toml")).map_err(|mistakes| {
             let errors: Vec<_> = mistakes.into_iter().filter(Diagnostic::is_error).collect();
@@ -124,7 +132,8 @@ pub fn start(args: &Args, clock: &Clock) -> Result<Config, String> {
         })?;
 
     let setting = Setting::of(&config, CHANNEL).ok_or("the channel has no login and clocks")?;
-    let bot = Bot::new(clock.clone(), setting.authentication_timeout);
+    let callback = Callback::new(args.listen, Secret::new(webhook_key));
+    let bot = Bot::new(clock.clone(), setting.authentication_timeout, callback);
     let site = Website::new(setting, clock.clone()).map_err(|error| error.to_string())?;
     let no_thread = |error| format!("cannot start: {error}");
     server::serve(bot_socket, bot).map_err(no_thread)?;
@@ -155,13 +164,14 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_has_no_mistake_and_one_warning() {
+    fn the_configuration_has_no_mistake_and_warns_of_its_keys() {
         let words = [
             ("public_url", "http://127.0.0.1:8080".to_owned()),
             ("listen", "127.0.0.1:8080".to_owned()),
             ("bot", "http://127.0.0.1:5005".to_owned()),
             ("website", "http://127.0.0.1:8081".to_owned()),
             ("key", SecurityKeys::generate()),
+            ("webhook_key", hex::encode(random::<32>())),
             ("authentication_timeout", "60s".to_owned()),
             ("token_ttl", "2m".to_owned()),
             ("log_level", "info".to_owned()),
@@ -171,7 +181,7 @@ mod tests {
             .map_err(|mistakes| shown(&mistakes))
             .unwrap();
         assert!(warnings.iter().all(|w| w.severity == Severity::Warning));
-        assert_eq!(warnings.len(), 1, "{}", shown(&warnings));
+        assert_eq!(warnings.len(), 2, "{}", shown(&warnings));
     }
 
     #[test]

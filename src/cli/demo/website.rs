@@ -3,6 +3,8 @@
 //! The login page serves two ways in. Called plainly it opens a session of the
 //! website, which chatgate looks up when a chat begins. Called by a login URL of
 //! chatgate's it checks the URL's signature and sends the outcome back, signed.
+//!
+//! Towards a bot that answers by webhooks it is the client: see [`inbox`](super::inbox).
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +15,7 @@ use http::{HeaderValue, Method, Request, StatusCode};
 use minijinja::{Environment, context};
 use serde_json::json;
 
+use super::inbox::Inboxes;
 use super::recent::Recent;
 use super::server::{self, Page, Site};
 use crate::config::Config;
@@ -89,6 +92,7 @@ pub struct Website {
     templates: Environment<'static>,
     sessions: Mutex<Recent<&'static Customer, 1000>>,
     attempts: Mutex<Recent<u8, 1000>>,
+    inboxes: Inboxes,
 }
 
 impl Website {
@@ -103,6 +107,7 @@ impl Website {
             templates,
             sessions: Mutex::default(),
             attempts: Mutex::default(),
+            inboxes: Inboxes::default(),
         })
     }
 
@@ -342,7 +347,13 @@ impl Site for Website {
         if let Some(page) = self.elsewhere(request) {
             return page;
         }
-        match (request.method(), request.uri().path()) {
+        let (method, uri) = (request.method(), request.uri());
+        if let (&Method::GET, Some(key)) = (method, uri.path().strip_prefix("/client/inbox/")) {
+            return self.inboxes.read(key, uri.query().unwrap_or_default());
+        }
+        match (method, uri.path()) {
+            (&Method::POST, "/client/inbox") => self.inboxes.open(request.body()),
+            (&Method::POST, "/client/messages") => self.inboxes.deliver(request.body()),
             (&Method::GET, "/") => self.front(request),
             (&Method::GET, "/login") => self.show_login(request),
             (&Method::POST, "/login") => self.log_in(request),

@@ -3,15 +3,39 @@
 "use strict";
 
 const KEY = "chat";
+// The name of the window in which the login opens when the page has to stay.
+const WINDOW = "login";
+// How a message goes, and what happens on the wire.
+const WAYS = {
+  http: {
+    path: "/webhooks/rest/webhook",
+    wire: "The page posts your message; the bot’s answer is the answer to that request. After the login the page fetches the next one.",
+  },
+  webhook: {
+    path: "/webhooks/callback/webhook",
+    wire: "The page posts your message and gets 202. The bot’s answer is a request of its own to the website, and chatgate judges that. After the login another one comes.",
+  },
+  websocket: {
+    wire: "One socket stays open; each thing said is a message on it, and judged. The login opens a window of its own, and the answer is pushed on the same socket.",
+  },
+  sse: {
+    path: "/webhooks/stream/webhook",
+    wire: "The page posts your message; the answer streams in as server-sent events, each judged by itself. The open words come, the private ones wait for the login.",
+  },
+};
 const website = document.body.dataset.customer;
 const at = (id) => document.getElementById(id);
 
 // What this tab remembers while the customer is away at the login page.
 let chat = remembered();
 let waiting = 0;
+let socket = null;
+let wanted = null;
+let collecting = false;
+let leaving = false;
 
-start();
-setInterval(watch, 1000);
+if (window.name === WINDOW) dismiss();
+else start();
 
 at("say").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -22,11 +46,14 @@ at("say").addEventListener("submit", (event) => {
 for (const button of document.querySelectorAll("[data-say]")) {
   button.addEventListener("click", () => say(button.dataset.say));
 }
+for (const choice of document.querySelectorAll("[name=way]")) {
+  choice.addEventListener("change", () => change(choice.value));
+}
 // A request that ends because the page does is no news.
-addEventListener("pagehide", () => { waiting += 1; });
+addEventListener("pagehide", () => { waiting += 1; leaving = true; });
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 at("end").addEventListener("click", end);
-at("new").addEventListener("click", async () => { await end(); await open(); });
+at("new").addEventListener("click", () => change(chat.way));
 at("logout")?.addEventListener("submit", async (event) => {
   event.preventDefault();
   await end();
@@ -34,52 +61,164 @@ at("logout")?.addEventListener("submit", async (event) => {
 });
 
 async function start() {
+  setInterval(watch, 1000);
+  setInterval(collect, 500);
   if (chat && chat.website !== website) await end();
-  if (!chat || chat.website !== website) await open();
+  if (!chat || chat.website !== website) await open(chat?.way);
   else draw();
   if (chat.continue) resume(chat.continue);
+  if (chat.way === "websocket" && !chat.ended) connect();
   watch();
 }
 
-async function open() {
-  chat = { id: null, website, lines: [], ended: false, continue: null };
+// The login is over, and the chat waits in the window that opened this one.
+function dismiss() {
+  const note = document.createElement("p");
+  note.className = "notice";
+  note.textContent = "Back to the chat: you may close this window.";
+  document.querySelector("main").replaceChildren(note);
+  window.close();
+}
+
+// A new chat; the latest choice counts.
+async function change(way) {
+  wanted = way;
+  await end();
+  if (wanted === way) await open(way);
+}
+
+async function open(way) {
+  const here = chat = { id: null, way: WAYS[way] ? way : "http", website, lines: [], ended: false, continue: null };
   draw();
   const answer = await send("/chat/open", {});
+  if (here !== chat) return;
   if (!answer.ok) return add({ note: "The chat could not be opened. " + answer.problem });
+  if (chat.way === "webhook") {
+    const { body } = await send("/client/inbox", { conversation: answer.body.conversation });
+    if (here !== chat) return;
+    chat.inbox = body?.inbox;
+    chat.seen = 0;
+  }
   chat.id = answer.body.conversation;
   for (const message of answer.body.messages) add({ text: message.text });
+  if (chat.way === "websocket") connect();
   watch();
 }
 
 async function say(message) {
-  if (!chat.id || chat.ended) await open();
+  if (!chat.id || chat.ended) await open(chat.way);
+  const here = chat;
+  if (!here.id) return;
   add({ mine: true, text: message });
-  const answer = await send("/webhooks/rest/webhook", { sender: chat.id, message });
-  if (!answer.ok) return add({ note: answer.problem });
-  for (const reply of answer.body) receive(reply);
+  if (here.way === "websocket") return talk(message);
+  const answer = await send(WAYS[here.way].path, { sender: here.id, message });
+  if (here !== chat) return;
+  if (answer.problem) return add({ note: answer.problem });
+  if (answer.ok) await hear(answer.body);
   watch();
 }
 
 async function end() {
   if (!chat?.id || chat.ended) return;
-  chat.ended = true;
-  chat.continue = null;
+  const here = chat;
+  here.ended = true;
+  here.continue = null;
   waiting += 1;
   settleLinks();
-  await send("/chat/end", { sender: chat.id });
+  socket?.close();
+  socket = null;
+  await send("/chat/end", { sender: here.id });
+  if (here !== chat) return;
   add({ note: "The chat has ended." });
   watch();
 }
 
-// One message of the bot's, or the login link that chatgate put in its place.
-function receive(reply) {
-  const link = reply.custom?.login_url;
-  if (!link) return add({ text: reply.text });
-  settleLinks();
-  add({ text: reply.text.replace(link, "").trim(), link });
-  chat.continue = reply.custom.continue_url;
+// Says something on the socket, which is opened again if it has closed.
+function talk(message) {
+  const to = connect();
+  const text = JSON.stringify({ message });
+  if (to.readyState === WebSocket.OPEN) return to.send(text);
+  to.addEventListener("open", () => to.send(text));
+  to.addEventListener("error", () => add({ note: "The socket could not be opened." }));
+}
+
+function connect() {
+  if (socket && socket.readyState <= WebSocket.OPEN) return socket;
+  const here = chat;
+  const url = new URL("/chat/" + encodeURIComponent(chat.id) + "/socket", location.href);
+  url.protocol = url.protocol.replace("http", "ws");
+  socket = new WebSocket(url);
+  socket.addEventListener("message", async (event) => {
+    if (here !== chat) return;
+    await hear(JSON.parse(event.data));
+    watch();
+  });
+  return socket;
+}
+
+// Picks up what the bot sent to the website.
+async function collect() {
+  if (!chat?.inbox || chat.ended || collecting) return;
+  const here = chat;
+  collecting = true;
+  const answer = await send("/client/inbox/" + here.inbox + "?after=" + here.seen);
+  collecting = false;
+  if (here !== chat || !answer.ok || leaving) return;
+  for (const message of answer.body) {
+    chat.seen += 1;
+    await hear(message);
+  }
+  if (answer.body.length > 0) watch();
+}
+
+// What the bot says in one message, or in several that make one answer.
+async function hear(body) {
+  const here = chat;
+  if (Array.isArray(body)) {
+    for (const reply of body) receive(reply);
+    return;
+  }
+  let line = null;
+  try {
+    for await (const list of body) {
+      if (here !== chat) return;
+      if (Array.isArray(list)) for (const reply of list) line = receive(reply, line);
+      else add({ note: list.error?.message || "That did not work." });
+    }
+  } catch {
+    if (here === chat && !leaving) add({ note: "The stream broke off." });
+  }
+}
+
+// One message of the bot's, or the login link that chatgate put in its place. Gives
+// the line that more of the same answer goes on.
+function receive(reply, line) {
+  const { login_url: link, continue_url: later, logged_in } = reply.custom ?? {};
+  if (link) {
+    settleLinks();
+    add({ text: reply.text.replace(link, "").trim(), link });
+    if (later) {
+      chat.continue = later;
+      save();
+      resume(later);
+    }
+    return null;
+  }
+  // What was private and may be read now: the link has done its work.
+  if (reply.custom && chat.lines.some((line) => line.link)) {
+    settleLinks();
+    add({ note: "You are logged in. Here is what you asked for:" });
+  }
+  if (logged_in) return null;
+  if (!line) {
+    line = { text: reply.text };
+    add(line);
+    return line;
+  }
+  line.text += reply.text;
   save();
-  resume(chat.continue);
+  draw();
+  return line;
 }
 
 // Waits at the `continue` URL for the answer to the question that was held back.
@@ -96,7 +235,7 @@ async function resume(url) {
     settleLinks();
     if (answer.ok) {
       add({ note: "You are logged in. Here is what you asked for:" });
-      for (const reply of answer.body) receive(reply);
+      await hear(answer.body);
     } else {
       add({ note: answer.problem });
     }
@@ -140,11 +279,31 @@ async function send(url, body) {
       keepalive: true,
     });
     if (response.status === 202 || response.status === 204) return { pending: true };
+    if (response.headers.get("Content-Type")?.startsWith("text/event-stream")) {
+      return { ok: true, body: events(response.body) };
+    }
     const answer = await response.json();
     if (response.ok) return { ok: true, body: answer };
     return { problem: answer.error?.message || "That did not work (" + response.status + ")." };
   } catch {
     return { unreachable: true, problem: "The demo does not answer." };
+  }
+}
+
+// The data of server-sent events, each as soon as it is there.
+async function* events(stream) {
+  const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    text = (text + value).replaceAll("\r\n", "\n");
+    const whole = text.split("\n\n");
+    text = whole.pop();
+    for (const event of whole) {
+      const data = event.split("\n").filter((line) => line.startsWith("data:"));
+      if (data.length > 0) yield JSON.parse(data.map((line) => line.slice(5)).join("\n"));
+    }
   }
 }
 
@@ -162,6 +321,8 @@ function settleLinks() {
 }
 
 function draw() {
+  document.querySelector(`[name=way][value=${chat.way}]`).checked = true;
+  put(at("wire"), WAYS[chat.way].wire);
   at("chat").replaceChildren(...chat.lines.map((line) => {
     if (line.note) return item("note", "", line.note);
     if (line.link === undefined) return item(line.mine ? "customer-line" : "bot-line", line.mine ? "You" : "Bot", line.text);
@@ -191,6 +352,11 @@ function button(link) {
   anchor.className = "button";
   anchor.textContent = "Log in";
   if (/^https?:\/\//.test(link)) anchor.href = link;
+  if (chat.way === "websocket") {
+    // Away from this page, the socket would close.
+    anchor.target = WINDOW;
+    anchor.rel = "opener";
+  }
   return anchor;
 }
 
@@ -201,7 +367,8 @@ function put(element, text) {
 
 function remembered() {
   try {
-    return JSON.parse(sessionStorage.getItem(KEY));
+    const chat = JSON.parse(sessionStorage.getItem(KEY));
+    return WAYS[chat?.way] ? chat : null;
   } catch {
     return null;
   }
