@@ -63,7 +63,8 @@ impl ProxyHttp for Proxy {
             Step::Forward => Ok(false),
             Step::Socket => {
                 let (state, sockets, peers) = (&self.state, &self.sockets, &self.peers);
-                socket::serve(state, sockets, peers, session, exchange).await?;
+                // In a box of its own: this future is made, and moved, for every request.
+                Box::pin(socket::serve(state, sockets, peers, session, exchange)).await?;
                 Ok(true)
             }
             Step::Reply(reply) => {

@@ -61,8 +61,9 @@ pub(super) async fn arrive(
     };
     let method = session.req_header().method.clone();
     if let Some(endpoint) = endpoints::find(&exchange.config, &target.path) {
-        let reply = endpoints::serve(state, session, exchange, endpoint, &method, &target).await?;
-        return Ok(Step::Reply(reply));
+        // In a box of its own: this future is part of every request's.
+        let reply = endpoints::serve(state, session, exchange, endpoint, &method, &target);
+        return Ok(Step::Reply(Box::pin(reply).await?));
     }
 
     let headers = &session.req_header().headers;
