@@ -245,14 +245,17 @@ fn bound(table: &Table<'_>, binding: Binding, owner: Option<&Owner>) {
             "the owner of this channel's interactions is not known by what a browser brings along",
             "write owner = { cookie = \"own\" }, or login_binding = \"confirm\"",
         )),
-        (Binding::Off, Some(node)) => {
+        (Binding::Off, _) => {
             let message =
                 "whoever logs in with a forwarded login URL authenticates the sender's chat";
             let help = match cookie {
                 true => "set login_binding = \"same-browser\" (or \"confirm\")",
                 false => "set login_binding = \"confirm\"",
             };
-            node.warn(Wrong::new(message, help));
+            match node {
+                Some(node) => node.warn(Wrong::new(message, help)),
+                None => table.warn(Wrong::new(message, help)),
+            }
         }
         _ => {}
     }

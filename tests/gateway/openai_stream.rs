@@ -84,7 +84,7 @@ fn what_is_private_in_a_completion_asks_for_a_login() {
     assert!(!answer.contains(CANARY), "{}", answer.text());
     let (chunks, said) = read(&answer);
     assert!(
-        said.starts_with("Your balance is Please log in, then ask again: http"),
+        said.starts_with("Your balance is Please log in, then ask again (your code is "),
         "{said}"
     );
     // One chunk asks, as a part of the same completion.

@@ -17,7 +17,8 @@ fn bound(how: &str) -> (Gateway, Origin) {
 
 /// The login page's server tells of a success; where the browser has to go.
 fn ticket(gateway: &Gateway, url: &str) -> String {
-    let answer = gateway.site.log_in(url, "alice");
+    let told = gateway.site.success(url, "alice");
+    let answer = gateway.site.post(&gateway.site.callback(url), &told);
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.json()["result"], "login-unbound");
     let place = answer.json()["continue"].as_str().unwrap().to_owned();
