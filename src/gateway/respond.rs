@@ -90,7 +90,8 @@ impl Reply {
         if let Ok(policy) = HeaderValue::from_str(&policy) {
             page.headers.insert(CONTENT_SECURITY_POLICY, policy);
         }
-        page
+        // Without one, browsers send the form with `Origin: null`, as from a foreign page.
+        page.with(REFERRER_POLICY, HeaderValue::from_static("same-origin"))
     }
 
     /// A 303 to a place that was configured, never taken from a request.
@@ -163,7 +164,9 @@ impl Reply {
             (REFERRER_POLICY, "no-referrer"),
             (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         ] {
-            head.insert_header(name, value)?;
+            if name != REFERRER_POLICY || !headers.contains_key(REFERRER_POLICY) {
+                head.insert_header(name, value)?;
+            }
         }
         if status != StatusCode::NO_CONTENT {
             head.insert_header(CONTENT_LENGTH, body.len())?;

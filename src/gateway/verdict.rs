@@ -120,6 +120,8 @@ pub(super) async fn carry_out(
                     forget_body(&mut head);
                     head.remove_header(&CONTENT_ENCODING);
                     head.insert_header(CONTENT_LENGTH, body.len())?;
+                    // A login URL is for one customer.
+                    head.insert_header(CACHE_CONTROL, "private, no-store")?;
                 }
                 Err(reason) => return refuse(session, exchange, channel, reason).await,
             }

@@ -117,9 +117,11 @@ pub fn remove_selected(body: &[u8], query: &super::JsonPath) -> Result<Option<Ve
     Editor::new(body, str::to_owned)?.run(&plan)
 }
 
-/// A name without its case; upper first, so that `ſ` becomes `s`.
+/// A name without its case; upper first, so that `ſ` becomes `s`. `İ` is `i` to readers
+/// that go character by character, as those of Java do.
 pub(super) fn any_case(name: &str) -> String {
     name.chars()
+        .map(|c| if c == 'İ' { 'I' } else { c })
         .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase)
         .collect()

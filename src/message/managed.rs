@@ -106,6 +106,18 @@ mod tests {
         assert!(managed.may_be_in(b"{\"metadata\":{\"b\xff\":1}}"));
     }
 
+    #[test]
+    fn a_capital_with_a_dot_is_a_case_of_i() {
+        let managed = managed(&["meta.authenticated"]);
+        for name in ["authentİcated", "AUTHENTİCATED", "authentıcated"] {
+            let body = format!(r#"{{"meta":{{"{name}":true}}}}"#);
+            assert!(managed.may_be_in(body.as_bytes()), "{name}");
+            let plan = [(&managed.paths()[0], None)];
+            let left = set_members(body.as_bytes(), &plan).unwrap();
+            assert_eq!(left.as_deref(), Some(&br#"{"meta":{}}"#[..]), "{name}");
+        }
+    }
+
     proptest! {
         /// The cheap look never misses what the editor would take out.
         #[test]

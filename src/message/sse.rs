@@ -8,6 +8,7 @@
 use bytes::{Bytes, BytesMut};
 use memchr::memchr2;
 
+use super::Json;
 use super::stream::{Event, Piece, opens_json};
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
@@ -159,6 +160,7 @@ impl Event {
                 .for_each(|data| data.extend_from_slice(text));
         };
         let text = raw.strip_prefix(BOM).filter(|_| fresh).unwrap_or(&raw);
+        let mut unheard = false;
         for line in lines(text) {
             let (name, value) = field(line);
             match name {
@@ -181,10 +183,15 @@ impl Event {
                     event.perhaps_json = true;
                     say(line);
                 }
-                _ => {}
+                _ => unheard = true,
             }
         }
         event.data = data.unwrap_or_default().freeze();
+        if unheard && event.perhaps_json && Json::parse(&event.data).is_err() {
+            // JSON over several lines, of which only the first says `data`: readers that
+            // take all that stands behind it understand it.
+            event.data = unfolded(text);
+        }
         event.raw = raw;
         event
     }
@@ -250,6 +257,18 @@ fn field(line: &[u8]) -> (&[u8], &[u8]) {
     let (name, value) = line.split_at(colon);
     let value = value.get(1..).unwrap_or_default();
     (name, value.strip_prefix(b" ").unwrap_or(value))
+}
+
+/// What the lines say that are of no other known field, with or without a name.
+fn unfolded(text: &[u8]) -> Bytes {
+    let said: Vec<&[u8]> = lines(text)
+        .filter_map(|line| match field(line) {
+            (b"" | b"event" | b"id" | b"retry", _) => None,
+            (name, value) if is_nearly_data(name) => Some(value),
+            _ => Some(line),
+        })
+        .collect();
+    said.join(&b'\n').into()
 }
 
 /// Whether a careless reader takes this name for `data`.
@@ -378,6 +397,19 @@ mod tests {
         for text in ["data: x", "data: 1", "other: {}", "id: {}"] {
             assert!(!events(&format!("{text}\n\n"))[0].perhaps_json, "{text}");
         }
+    }
+
+    #[test]
+    fn json_over_several_lines_is_read_as_a_whole() {
+        for end in ["\n", "\r\n", "\r"] {
+            let text = format!("id: 7{end}data: {{{end}  \"flag\": true{end}}}{end}{end}");
+            let event = events(&text).remove(0);
+            let json: serde_json::Value = serde_json::from_slice(&event.data).unwrap();
+            assert_eq!(json, serde_json::json!({"flag": true}), "{end:?}");
+        }
+        // What is JSON without them stays what it is.
+        assert_eq!(data("data: {}\nother: x\n\n"), ["{}"]);
+        assert_eq!(data("data: x\n  \"flag\": true\n\n"), ["x"]);
     }
 
     #[test]

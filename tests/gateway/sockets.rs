@@ -421,13 +421,16 @@ fn what_the_protocol_forbids_ends_the_socket() {
     backend.send_raw(b"\x81\x81maska");
     assert_eq!(customer.next().code(), Some(1002));
 
-    // Too long to be judged, and to be released.
-    let (mut customer, mut backend) = open(&gateway, &origin, "c1");
-    backend.say(&format!(
-        "{{\"authentication_required\":true,\"a\":\"{}\"}}",
-        CANARY.repeat(200)
-    ));
-    assert_eq!(customer.next().code(), Some(1009));
+    // Too long to be judged, and to be released; JSON in binary no less than in text.
+    let long = CANARY.repeat(200);
+    for opcode in [1, 2] {
+        for blanks in ["", "\n"] {
+            let (mut customer, mut backend) = open(&gateway, &origin, "c1");
+            let said = format!("{blanks}{{\"authentication_required\":true,\"a\":\"{long}\"}}");
+            backend.send(&Frame::new(opcode, said));
+            assert_eq!(customer.next().code(), Some(1009), "{opcode} {blanks:?}");
+        }
+    }
     // What is no JSON has nothing to judge, at any length.
     let (mut customer, mut backend) = open(&gateway, &origin, "c1");
     backend.send(&Frame::new(2, vec![7; 5000]));

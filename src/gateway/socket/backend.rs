@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use super::customer::is_json;
+use super::customer::{is_json, perhaps_json};
 use super::ends::{Backend, Customer};
 use super::relay::{Asked, Relay};
 use crate::channel::Resume;
@@ -38,17 +38,19 @@ impl Relay<'_> {
                     customer.say(&said);
                 }
             }
-            Event::Piece(piece) if piece.text && piece.first => match self.verdict(None).await {
-                ForAnswer::Release { reason, .. } => {
-                    self.note(reason);
-                    customer.say(&Event::Piece(piece));
+            Event::Piece(piece) if piece.first && (piece.text || perhaps_json(&piece.bytes)) => {
+                match self.verdict(None).await {
+                    ForAnswer::Release { reason, .. } => {
+                        self.note(reason);
+                        customer.say(&Event::Piece(piece));
+                    }
+                    ForAnswer::Block(_) | ForAnswer::Challenge { .. } => {
+                        self.note(Reason::AnswerTooLarge);
+                        let close = Close::new(1009, "the message is too long");
+                        self.close(customer, backend, close);
+                    }
                 }
-                ForAnswer::Block(_) | ForAnswer::Challenge { .. } => {
-                    self.note(Reason::AnswerTooLarge);
-                    let close = Close::new(1009, "the message is too long");
-                    self.close(customer, backend, close);
-                }
-            },
+            }
             passing => customer.say(&passing),
         }
     }

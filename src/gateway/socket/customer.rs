@@ -27,6 +27,11 @@ pub(super) fn is_json(message: &[u8]) -> bool {
     matches!(opening(message), Some(b'{' | b'['))
 }
 
+/// The same of the beginning of a message, which may have nothing but blanks in it.
+pub(super) fn perhaps_json(beginning: &[u8]) -> bool {
+    matches!(opening(beginning), None | Some(b'{' | b'['))
+}
+
 impl Relay<'_> {
     /// Hands a message on to the backend, or not.
     pub(super) async fn customer_said(
@@ -42,8 +47,7 @@ impl Relay<'_> {
                 // Nobody could take managed members out of it. Some backends read JSON
                 // in binary messages, too.
                 let manages = !self.exchange.config.managed_members.is_empty();
-                let json = matches!(opening(&piece.bytes), None | Some(b'{' | b'['));
-                if piece.text || manages && piece.first && json {
+                if piece.text || manages && piece.first && perhaps_json(&piece.bytes) {
                     self.note(Reason::BodyTooLarge);
                     let close = Close::new(1009, "the message is too long");
                     return self.close(customer, backend, close);

@@ -111,6 +111,9 @@ fn the_customer_is_asked_whose_chat_it_is() {
     assert!(page.contains("Is this your chat?"), "{}", page.text());
     let policy = page.header("content-security-policy").unwrap();
     assert!(policy.contains("frame-ancestors 'none'") && policy.contains("form-action 'self'"));
+    // With `no-referrer`, browsers send its form with `Origin: null`, which is refused.
+    let policies: Vec<_> = page.all("referrer-policy").collect();
+    assert_eq!(policies, ["same-origin"]);
     assert!(!statement(&mut alice, "c1").contains(CANARY), "unasked");
 
     // That question revoked the login URL, and with it the ticket.

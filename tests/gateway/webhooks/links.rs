@@ -111,6 +111,8 @@ fn a_link_in_an_answer_becomes_ours() {
     assert_eq!(browser.get("/chat/c/open").json()["text"], "open");
     let answer = browser.get("/chat/c/balance");
     assert_eq!((answer.status, answer.header("etag")), (200, None));
+    // No cache hands one customer's login URL to another.
+    assert_eq!(answer.header("cache-control"), Some("private, no-store"));
     let said = answer.json()["text"].as_str().unwrap().to_owned();
     let url = said.strip_prefix("Log in: ").unwrap();
     assert_eq!(gateway.site.log_in(url, "alice").status, 200);
