@@ -97,6 +97,21 @@ pub fn candidate(channel: &Channel, head: &AnswerView<'_>, level: Level) -> Cand
     Candidate::Yes
 }
 
+/// Whether an answer that is not held may be one that a login was needed for: nobody
+/// looked into its body, as whoever asks may read it in any case.
+pub fn needed_login(channel: &Channel, head: &AnswerView<'_>, level: Level) -> bool {
+    let flagged = |flag: &Flag| match flag.head(head) {
+        Head::No => false,
+        Head::Yes => true,
+        Head::Body => !passes_by(channel, head.headers) && !bodiless(head.status),
+    };
+    level > Level::ANONYMOUS
+        && channel
+            .flags
+            .iter()
+            .any(|flag| !flag.observe && flagged(flag))
+}
+
 /// Who gets a stream now may not be whom its next message is for.
 fn streamed(channel: &Channel, head: &AnswerView<'_>, level: Level, format: Format) -> Candidate {
     let demands =

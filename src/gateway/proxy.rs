@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -183,6 +183,7 @@ impl ProxyHttp for Proxy {
             let asker = verdict::asker(&self.state, exchange).await;
             exchange.asker = asker;
             let cap = route.channel.inspection.max_body;
+            let private = decision::needed_login(&route.channel, &view, asker.level);
             let candidate = match exchange.binds_from_answer() {
                 true => Candidate::Yes,
                 false => decision::candidate(&route.channel, &view, asker.level),
@@ -222,6 +223,9 @@ impl ProxyHttp for Proxy {
                         };
                     }
                 },
+            }
+            if private && exchange.stream.is_none() {
+                head.insert_header(CACHE_CONTROL, "private, no-store")?;
             }
         }
         exchange.add_cookie(head)

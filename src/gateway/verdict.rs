@@ -376,11 +376,15 @@ pub(super) fn release_oversize(
     else {
         return Ok(None);
     };
+    let private = decision::needed_login(&route.channel, &view, exchange.asker.level);
     let Some(held) = exchange.hold.end() else {
         return Ok(None);
     };
     exchange.reason = reason;
     let Held { mut head, body, .. } = *held;
+    if private {
+        head.insert_header(CACHE_CONTROL, "private, no-store")?;
+    }
     exchange.add_cookie(&mut head)?;
     let mut write = std::pin::pin!(session.write_response_header(Box::new(head), false));
     match write.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

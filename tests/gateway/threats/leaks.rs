@@ -67,6 +67,36 @@ fn our_own_answers_are_kept_by_no_cache_and_give_no_referrer() {
 }
 
 #[test]
+fn what_needed_the_login_is_kept_by_no_cache_though_nothing_is_taken_off_it() {
+    let origin = Origin::start(|seen| {
+        let reply = match seen.target.rsplit('/').next() {
+            Some("head") => Reply::new(200, CANARY).header("X-Auth-Required", "yes"),
+            Some("open") => Reply::new(200, "open"),
+            Some("long") => Reply::json(&json!({"fill": CANARY.repeat(1000)})),
+            _ => Reply::json(&json!({"authentication_required": true, "secret": CANARY})),
+        };
+        reply.header("Cache-Control", "public, max-age=1000")
+    });
+    let tables = "[channel.web.inspect]\nmax_body = \"1KiB\"\n";
+    let text = channel(&origin, "", &format!("{OWNER}{tables}"));
+    let gateway = Gateway::start(&text.replace("strip = true\n", ""));
+    let mut browser = gateway.browser();
+    let open = browser.get("/chat/c1/open");
+    assert_eq!(open.text(), "open");
+    // The first one sets the owner's cookie.
+    let open = browser.get("/chat/c1/open");
+    assert_eq!(open.header("cache-control"), Some("public, max-age=1000"));
+    let url = login_url(&browser.get("/chat/c1/statement"));
+    assert_eq!(gateway.site.log_in(&url, "alice").status, 200);
+    for path in ["statement", "head", "long"] {
+        let answer = browser.get(&format!("/chat/c1/{path}"));
+        assert!(answer.contains(CANARY), "{path}");
+        let cached: Vec<_> = answer.all("cache-control").collect();
+        assert_eq!(cached, ["private, no-store"], "{path}");
+    }
+}
+
+#[test]
 fn only_what_the_template_names_comes_of_a_withheld_answer() {
     let origin = Origin::start(|seen| {
         let size: usize = seen.target.rsplit('/').next().unwrap().parse().unwrap();
