@@ -7,11 +7,13 @@
 //! Extensions are not known here: whoever relays must not let them be negotiated.
 
 mod head;
+mod order;
 mod utf8;
 
 use bytes::{Buf, Bytes, BytesMut};
 
 use head::{Frame, Opcode};
+pub use order::Order;
 use utf8::Utf8;
 
 /// Which end sends.

@@ -12,7 +12,7 @@ use pingora::protocols::http::v1::client;
 use pingora::proxy::Session;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use crate::message::websocket::{Decoder, Event, Side};
+use crate::message::websocket::{Decoder, Event, Order, Side};
 use crate::secret;
 
 /// What is read at once, in bytes.
@@ -38,6 +38,7 @@ pub(super) struct Customer<'s> {
     /// Nothing more comes from there.
     pub(super) silent: bool,
     gone: bool,
+    order: Order,
     out: BytesMut,
 }
 
@@ -53,6 +54,7 @@ impl<'s> Customer<'s> {
             decoder: Decoder::new(Side::Client, cap),
             silent: false,
             gone: false,
+            order: Order::default(),
             out: BytesMut::new(),
         }
     }
@@ -60,7 +62,8 @@ impl<'s> Customer<'s> {
     /// Says something: it goes out with the next turns.
     pub(super) fn say(&mut self, event: &Event) {
         if !self.gone {
-            event.encode(None, &mut self.out);
+            let out = &mut self.out;
+            self.order.put(event, |event| event.encode(None, out));
         }
     }
 
@@ -128,6 +131,7 @@ pub(super) struct Backend {
     /// Nothing more comes from there.
     pub(super) silent: bool,
     gone: bool,
+    order: Order,
     out: BytesMut,
     /// Something is written that was not flushed.
     unflushed: bool,
@@ -154,6 +158,7 @@ impl Backend {
             decoder,
             silent: ended,
             gone: ended,
+            order: Order::default(),
             out: BytesMut::new(),
             unflushed: false,
         }
@@ -162,8 +167,10 @@ impl Backend {
     /// Says something: it goes out with the next turns.
     pub(super) fn say(&mut self, event: &Event) {
         if !self.gone {
-            // Fresh for every frame (RFC 6455, section 10.3).
-            event.encode(Some(secret::random()), &mut self.out);
+            let out = &mut self.out;
+            // A fresh mask for every frame (RFC 6455, section 10.3).
+            self.order
+                .put(event, |event| event.encode(Some(secret::random()), out));
         }
     }
 
