@@ -45,7 +45,16 @@ impl Demo {
             stop: Some(stop.clone()),
         };
         std::thread::spawn(move || gateway::serve(options).unwrap());
-        eventually("the demo listens", || TcpStream::connect(address).ok());
+        // An answer, not a connection: the socket by which the demo looks whether the
+        // place is free may live on for a moment in a child that another test forks.
+        eventually("the demo answers", || {
+            let mut stream = TcpStream::connect(address).ok()?;
+            let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).ok()?;
+            let mut line = String::new();
+            BufReader::new(stream).read_line(&mut line).ok()?;
+            line.starts_with("HTTP/1.1 200").then_some(())
+        });
         Self {
             address,
             clock,
