@@ -15,6 +15,7 @@
 //! | [`channel`] | what an operator configured for one messaging interface |
 //! | [`login`] | challenge → login URL → return |
 //! | [`identity`] | who is it: verifiers and the signed assertion |
+//! | [`directory`] | the company's own records, and how one is found |
 //! | [`interaction`] | the state of a conversation, and its store |
 //! | [`message`] | what requests and answers say: views, selectors, JSON |
 //! | [`reason`] | every verdict's stable reason code |
@@ -30,6 +31,7 @@ pub mod channel;
 pub mod cli;
 pub mod config;
 pub mod decision;
+pub mod directory;
 pub mod gateway;
 pub mod identity;
 pub mod interaction;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::call::call;
+use super::directory::Directories;
 use super::flag::{flags, inspection};
 use super::identity::verifiers;
 use super::inject::injection;
@@ -27,6 +28,8 @@ pub(super) struct Shared<'c> {
     pub(super) server: &'c Server,
     pub(super) levels: &'c Levels,
     pub(super) upstreams: &'c Upstreams,
+    #[allow(dead_code, reason = "for what comes next")]
+    pub(super) directories: &'c Directories,
 }
 
 /// All channels, and their routes as they were written.
@@ -86,7 +89,7 @@ fn channel<'t>(
         link: table
             .get("link")
             .and_then(|node| link(node, table, shared.levels)),
-        login: login(table, shared.levels),
+        login: login(table, shared),
         side_call: side_call.and_then(|node| call(node, &call_names)),
         cors: table.get("cors").and_then(cors),
         socket: websocket.and_then(|node| socket(node, public)),

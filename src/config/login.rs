@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::call::security_keys;
+use super::channel::Shared;
 use super::identity::public_key;
 use super::oidc::provider;
 use super::reader::{Node, Table, Wrong};
 use super::resume::resume;
 use super::selector::Scope;
-use super::server::Levels;
 use super::template::{Body, answer_status, body, content_type};
 use super::url::Url;
 use crate::channel::template::CHALLENGE_NAMES;
@@ -96,7 +96,8 @@ pub(super) fn clocks(table: &Table<'_>) -> Clocks {
 }
 
 /// The login, if there is an authentication URL or a provider.
-pub(super) fn login(table: &Table<'_>, levels: &Levels) -> Option<Login> {
+pub(super) fn login(table: &Table<'_>, shared: &Shared<'_>) -> Option<Login> {
+    let levels = shared.levels;
     let place = match (table.get("authentication_url"), table.get("oidc")) {
         (None, None) => {
             orphans(table);

@@ -7,6 +7,7 @@
 mod call;
 mod channel;
 pub mod diagnostic;
+mod directory;
 mod flag;
 mod identity;
 mod inject;
@@ -41,6 +42,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use crate::channel::{Channel, Routes, Upstream};
+use crate::directory::Directory;
 use crate::interaction::store::Limits;
 use crate::message::header::ManagedHeaders;
 use crate::message::managed::ManagedMembers;
@@ -117,6 +119,8 @@ pub struct Config {
     pub extra_roots: Option<Vec<u8>>,
     /// Backends.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// Where the company's records are.
+    pub directories: Vec<Arc<Directory>>,
     /// Channels.
     pub channels: Vec<Arc<Channel>>,
     /// Routes of all channels.
@@ -177,10 +181,12 @@ fn assemble<'t>(report: &'t Report<'t>, tree: &'t DeTable<'t>) -> Config {
     let listeners = server::listeners(&root);
     let levels = server::Levels::read(&root);
     let upstreams = upstream::Upstreams::read(&root);
+    let directories = directory::Directories::read(&root, &server);
     let shared = channel::Shared {
         server: &server,
         levels: &levels,
         upstreams: &upstreams,
+        directories: &directories,
     };
     let (channels, written) = channel::channels(&root, &shared);
     let injected = || channels.iter().map(|channel| &channel.inject);
@@ -206,6 +212,7 @@ fn assemble<'t>(report: &'t Report<'t>, tree: &'t DeTable<'t>) -> Config {
         levels: levels.0,
         extra_roots: server.extra_roots,
         upstreams: upstreams.all(),
+        directories: directories.all(),
         channels,
     }
 }

@@ -114,6 +114,14 @@ fn every_key_arrives() {
     assert!(*tls.server_name == *"bot.internal" && tls.ca.is_some() && tls.verify);
     assert_eq!(config.upstreams[1].port, 80);
 
+    let people = config.directories[0].ldap().unwrap();
+    let server = &people.server;
+    assert_eq!((&*server.host, server.port), ("ldap.internal", 3389));
+    let tls = server.tls.as_ref().unwrap();
+    assert!(tls.starttls && *tls.server_name == *"ldap.example.com" && tls.ca.is_some());
+    assert!(server.service.is_some() && server.base.starts_with("ou=people"));
+    assert_eq!((server.pool, server.timeout.as_secs()), (8, 4));
+
     let web = config.channel("web").unwrap();
     assert_eq!(
         web.clocks.absolute_timeout,

@@ -70,6 +70,17 @@ const ERRORS: &[Case] = &[
     ("origins = [\"https://www.example.com\"]", "origins = «[]", "no origin", ""),
     ("origins = [\"https://www.example.com\"]", "origins = [«\"https://www.example.com/\"]", "ends with", ""),
     ("origins = [\"https://www.example.com\"]\ncredentials", "origins = [\"*\"]\n«credentials", "any website", ""),
+    // ── directories ───────────────────────────────────────────────────────
+    ("[directory.people]", "[directory.«People]", "not a name", "a-z"),
+    ("kind = \"ldap\"", "kind = «\"ldpa\"", "no such kind", "`ldap`"),
+    ("\"ldap://ldap.internal:3389\"", "«\"https://ldap.internal\"", "must begin with ldap://", "ldaps://ldap.example.com"),
+    ("\"ldap://ldap.internal:3389\"", "«\"ldap://ldap.internal/dc=x\"", "scheme, host and port only", "`base`"),
+    ("\"ldap://ldap.internal:3389\"\n", "\"ldaps://ldap.internal\"\n«", "from the beginning", "leave `starttls` out"),
+    ("starttls = true\nca =", "«ca =", "`ca` has a meaning with ldaps or `starttls` only", ""),
+    ("bind_password = { file = \"keys/bot.key\" }\n", "", "`bind_dn` without `bind_password`", ""),
+    ("bind_dn = \"cn=chatgate,dc=example,dc=com\"\n", "", "`bind_password` without `bind_dn`", ""),
+    ("base = \"ou=people,dc=example,dc=com\"", "base = «\"people\"", "not the name of an entry", "ou=people"),
+    ("pool = 8", "pool = «0", "from 1 to 64", ""),
     // ── sockets ───────────────────────────────────────────────────────────
     ("on_expiry = \"close\"", "«on_expire = \"close\"", "`on_expire`", "`on_expiry`"),
     ("on_expiry = \"close\"", "on_expiry = «\"closed\"", "no such on_expiry", "`close`"),
@@ -200,6 +211,7 @@ const ERRORS: &[Case] = &[
 
 #[rustfmt::skip]
 const WARNINGS: &[Case] = &[
+    ("\"ldap://ldap.internal:3389\"\nstarttls = true\nca = \"tls/chain.pem\"\nserver_name = \"ldap.example.com\"", "«\"ldap://ldap.internal:3389\"", "can be read and changed", "ldaps"),
     ("[channel.web.websocket]\norigins = [\"https://chat.example.com\", \"https://app.example.com\"]\nmax_message = \"256KiB\"\non_expiry = \"close\"\nclose_code = 4403\nclose_reason = \"log in again\"", "«[channel.web.websocket]", "with the handshake only", "on_expiry"),
     ("extra_roots = \"tls/chain.pem\"\n", "", "does not know its `ca`", "extra_roots"),
     ("{ file = \"keys/bot.key\" }", "«\"0123456789abcdef0123456789abcdef\"", "written into", "file ="),
