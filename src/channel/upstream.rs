@@ -35,15 +35,24 @@ pub struct Tls {
 impl Upstream {
     /// `http://host:port` or `https://…`, without a trailing slash.
     pub fn origin(&self) -> String {
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{}://{}", self.scheme(), self.authority())
+    }
+
+    /// `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// `host:port`, as a `Host` header names it.
+    pub fn authority(&self) -> String {
         let host = self
             .tls
             .as_ref()
             .map_or(&*self.host, |tls| &*tls.server_name);
         // An IPv6 address stands in brackets in a URL.
         if host.contains(':') {
-            return format!("{scheme}://[{host}]:{}", self.port);
+            return format!("[{host}]:{}", self.port);
         }
-        format!("{scheme}://{host}:{}", self.port)
+        format!("{host}:{}", self.port)
     }
 }

@@ -19,6 +19,7 @@
 //! | `challenge` | the login URL in place of a withheld answer |
 //! | `resume` | after the login: replay, notice |
 //! | `release` | after the login: withheld messages go to the client |
+//! | `resend` | requests of these two, sent as all requests are |
 //! | `socket` | WebSockets: a relay that judges message by message |
 //! | `patience` | how long clients are waited for |
 //! | `respond` | every answer that chatgate makes itself |
@@ -41,6 +42,7 @@ mod peer;
 mod proxy;
 mod release;
 mod request;
+mod resend;
 mod respond;
 mod resume;
 mod server;
@@ -81,6 +83,10 @@ pub struct State {
     pub logouts: tokio::sync::Mutex<()>,
     /// The client for our own calls.
     pub outbound: Arc<Outbound>,
+    /// How upstreams are reached.
+    peers: peer::Peers,
+    /// Sends requests there that no client waits behind.
+    resend: resend::Resend,
     /// Time.
     pub clock: Clock,
     /// When the process began.

@@ -1,5 +1,6 @@
 //! How to reach a backend: addresses, TLS, time limits.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +24,12 @@ const ADDRESS_COUNTS: Duration = Duration::from_secs(10);
 pub(super) struct Peers {
     looked_up: DashMap<(Box<str>, u16), (SocketAddr, Instant)>,
     authorities: DashMap<Box<str>, (Vec<u8>, Arc<CaType>)>,
+}
+
+impl fmt::Debug for Peers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Peers")
+    }
 }
 
 impl Peers {

@@ -17,7 +17,6 @@ use super::exchange::Exchange;
 use super::inject;
 use super::items;
 use super::patience;
-use super::peer::Peers;
 use super::request::{self, Step};
 use super::respond::Reply;
 use super::socket::{self, Sockets};
@@ -33,7 +32,6 @@ const WITHHELD: ErrorType = ErrorType::Custom("withheld");
 /// The gateway as pingora sees it.
 pub(super) struct Proxy {
     pub(super) state: Arc<State>,
-    pub(super) peers: Peers,
     pub(super) sockets: Sockets,
 }
 
@@ -62,9 +60,9 @@ impl ProxyHttp for Proxy {
         match request::arrive(&self.state, session, exchange).await? {
             Step::Forward => Ok(false),
             Step::Socket => {
-                let (state, sockets, peers) = (&self.state, &self.sockets, &self.peers);
+                let (state, sockets) = (&self.state, &self.sockets);
                 // In a box of its own: this future is made, and moved, for every request.
-                Box::pin(socket::serve(state, sockets, peers, session, exchange)).await?;
+                Box::pin(socket::serve(state, sockets, session, exchange)).await?;
                 Ok(true)
             }
             Step::Reply(reply) => {
@@ -82,7 +80,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<Box<HttpPeer>> {
         let streams = exchange.judged() && stream::is_awaited(&session.req_header().headers);
         match exchange.route() {
-            Some(route) => self.peers.of(route, streams).await,
+            Some(route) => self.state.peers.of(route, streams).await,
             None => Error::e_explain(ErrorType::InternalError, "no route"),
         }
     }

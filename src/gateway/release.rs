@@ -96,7 +96,12 @@ impl Delivery {
                 timeout: self.release.timeout,
                 max_body: ANSWER,
             };
-            match self.state.outbound.call(request, bounds).await {
+            let state = &self.state;
+            match state
+                .resend
+                .call(&state.peers, &route, request, bounds)
+                .await
+            {
                 Ok(answer) if answer.status().is_success() => return Ok(()),
                 Ok(answer) => tracing::warn!(
                     channel = %self.channel.name, message = %id, attempt,
@@ -152,7 +157,7 @@ impl Delivery {
     ) -> Result<Request<Bytes>, Reason> {
         let mut request = Request::builder()
             .method(method.clone())
-            .uri(format!("{}{target}", route.upstream.origin()))
+            .uri(target)
             .body(message.body.clone())
             .map_err(|_| Reason::Internal)?;
         *request.headers_mut() = message.headers.clone();

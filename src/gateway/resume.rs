@@ -173,7 +173,7 @@ impl Replay {
             timeout,
             max_body: self.channel.inspection.max_body,
         };
-        let answer = self.state.outbound.call(request, bounds).await.map_err(|error| match error {
+        let answer = self.state.resend.call(&self.state.peers, &route, request, bounds).await.map_err(|error| match error {
             CallError::Timeout => Reason::UpstreamTimeout,
             CallError::TooLarge => Reason::AnswerTooLarge,
             CallError::Failed(error) => {
@@ -220,7 +220,7 @@ impl Replay {
 
         let mut request = Request::builder()
             .method(held.method)
-            .uri(format!("{}{}", route.upstream.origin(), held.target))
+            .uri(&*held.target)
             .body(edited.unwrap_or(held.body))
             .map_err(|_| Reason::Internal)?;
         for (name, value) in &head.headers {

@@ -110,6 +110,8 @@ pub fn serve(options: Options) -> Result<(), String> {
         providers: Providers::default(),
         logouts: tokio::sync::Mutex::default(),
         outbound,
+        peers: Peers::default(),
+        resend: Default::default(),
         started: clock.now(),
         clock,
         metrics: Metrics::new(),
@@ -123,7 +125,6 @@ pub fn serve(options: Options) -> Result<(), String> {
     server.bootstrap();
     let proxy = Proxy {
         state: state.clone(),
-        peers: Peers::default(),
         sockets: Sockets::default(),
     };
     let mut app = http_proxy(&server.configuration, proxy);

@@ -42,6 +42,32 @@ fn the_original_request_is_answered_after_the_login() {
 }
 
 #[test]
+fn a_replay_goes_the_way_that_requests_go() {
+    // Another protocol, and roots and a name that only this upstream has.
+    let backends = [
+        Origin::start_tls(setup::answer),
+        Origin::start_h2(setup::answer),
+        Origin::start_h2_tls(setup::answer),
+    ];
+    for origin in backends {
+        let gateway = Gateway::start(&channel(&origin, "resume = \"replay\"", OWNER));
+        let mut browser = gateway.browser();
+        let challenge = statement(&mut browser, "c1");
+        let (login, waiting) = (login_url(&challenge), continue_url(&challenge));
+        let asked = origin.last();
+        assert_eq!(gateway.site.log_in(&login, "alice").status, 200);
+        let answer = browser.get(&waiting);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert!(answer.contains(CANARY));
+        let replayed = origin.last();
+        assert_eq!(replayed.header("x-customer-id"), Some("alice"));
+        for same in ["host", ":authority", "content-type", "content-length"] {
+            assert_eq!(replayed.header(same), asked.header(same), "{same}");
+        }
+    }
+}
+
+#[test]
 fn the_withheld_answer_itself_is_released() {
     let origin = Origin::start(|seen| {
         setup::answer(seen)

@@ -51,11 +51,10 @@ pub(super) struct Sockets(OnceLock<Connector>);
 pub(super) async fn serve(
     state: &Arc<State>,
     sockets: &Sockets,
-    peers: &Peers,
     session: &mut Session,
     exchange: &mut Exchange,
 ) -> pingora::Result<()> {
-    let (backend, answer) = match open(state, sockets, peers, session, exchange).await {
+    let (backend, answer) = match open(state, sockets, session, exchange).await {
         Ok(opened) => opened,
         Err(refusal) => return refuse(state, session, exchange, refusal).await,
     };
@@ -110,7 +109,6 @@ async fn refuse(
 async fn open(
     state: &State,
     sockets: &Sockets,
-    peers: &Peers,
     session: &Session,
     exchange: &Exchange,
 ) -> Result<(client::HttpSession, ResponseHeader), Refusal> {
@@ -118,7 +116,7 @@ async fn open(
     let head = handshake::request(session, exchange, state.clock.now())?;
     let limit = route.read_timeout.unwrap_or(route.upstream.read_timeout);
     let shaken = tokio::time::timeout(limit, async {
-        let mut backend = sockets.connect(peers, route).await?;
+        let mut backend = sockets.connect(&state.peers, route).await?;
         backend.write_request_header(Box::new(head)).await?;
         for _ in 0..=handshake::MOST_INTERIM {
             backend.read_response().await?;
