@@ -210,6 +210,7 @@ fn store(c: &mut Criterion) {
     let clocks = Clocks {
         token_ttl: Some(Duration::from_secs(600)),
         authentication_timeout: Some(Duration::from_secs(1800)),
+        level_timeouts: Vec::new(),
         interaction_timeout: Some(Duration::from_secs(7200)),
         absolute_timeout: None,
     };

@@ -86,10 +86,12 @@ fn said(channel: &Channel, config: &Config) -> String {
     if channel.login.is_some() {
         parts.push(format!("login URL expires {}", after(clocks.token_ttl)));
     }
-    parts.push(format!(
-        "login counts {}",
-        limit(clocks.authentication_timeout)
-    ));
+    let mut counts = format!("login counts {}", limit(clocks.authentication_timeout));
+    for (level, timeout) in &clocks.level_timeouts {
+        let name = config.level_name(*level);
+        let _ = write!(counts, ", as {name} for {}", written(*timeout));
+    }
+    parts.push(counts);
     parts.push(format!("idle end {}", span(clocks.interaction_timeout)));
     if let Some(absolute) = clocks.absolute_timeout {
         parts.push(format!("ends after {}", written(absolute)));

@@ -4,8 +4,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config;
+use crate::config::units::read_duration;
 use crate::gateway::explain::{Answer, Request, Supposed, explain};
 use crate::identity::Caches;
 use crate::outbound::Outbound;
@@ -29,6 +31,9 @@ pub struct Args {
     /// The level of that login; the highest one if not given.
     #[arg(long, requires = "authenticated")]
     level: Option<String>,
+    /// How long ago that login was: `6m`.
+    #[arg(long, value_name = "DURATION", requires = "authenticated", value_parser = read_duration)]
+    since: Option<Duration>,
     /// Suppose that the interaction belongs to another client.
     #[arg(long)]
     foreign: bool,
@@ -66,6 +71,7 @@ fn explained(args: Args) -> Result<bool, String> {
     let supposed = Supposed {
         subject: args.authenticated,
         level: args.level,
+        since: args.since.unwrap_or_default(),
         foreign: args.foreign,
     };
 

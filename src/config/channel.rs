@@ -78,7 +78,7 @@ fn channel<'t>(
     let public = shared.server.public_url.as_ref();
     let channel = Arc::new(Channel {
         name: node.name.into(),
-        clocks: clocks(table),
+        clocks: clocks(table, shared.levels),
         verifiers: verifiers(identity, shared.levels),
         owner: owner_node.and_then(|node| owner(node, public)),
         inject: injection(inject),

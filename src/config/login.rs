@@ -9,11 +9,13 @@ use super::oidc::provider;
 use super::reader::{Node, Table, Wrong};
 use super::resume::resume;
 use super::selector::Scope;
+use super::server::Levels;
 use super::template::{Body, answer_status, body, content_type};
+use super::units::written;
 use super::url::Url;
 use crate::channel::template::CHALLENGE_NAMES;
 use crate::channel::{Binding, ChallengeTemplate, Login, LoginPlace, Resume, SigningPage};
-use crate::interaction::Clocks;
+use crate::interaction::{Clocks, Level};
 use crate::login::LoginPage;
 use crate::login::page::{Label, Parameters};
 
@@ -46,7 +48,7 @@ const OF_A_PAGE: &[&str] = &[
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The clocks.
-pub(super) fn clocks(table: &Table<'_>) -> Clocks {
+pub(super) fn clocks(table: &Table<'_>, levels: &Levels) -> Clocks {
     let read = |name| {
         let node = table.get(name)?;
         Some((node, node.duration()?))
@@ -55,8 +57,13 @@ pub(super) fn clocks(table: &Table<'_>) -> Clocks {
     let authentication = read("authentication_timeout");
     let interaction = read("interaction_timeout");
     let absolute = read("absolute_timeout");
+    let own = table.get("level_timeouts");
+    let own = own.map_or(Vec::new(), |node| level_timeouts(node, levels));
+    falling(&own, authentication.map(|(_, span)| span), levels);
     if let Some((limit, most)) = absolute {
-        for (node, span) in [token, authentication, interaction].into_iter().flatten() {
+        let spans = own.iter().map(|(_, node, span)| (*node, *span));
+        let all = [token, authentication, interaction].into_iter().flatten();
+        for (node, span) in all.chain(spans) {
             if span > most {
                 let message = format!(
                     "`{}` can never run out: `absolute_timeout` is shorter",
@@ -90,8 +97,51 @@ pub(super) fn clocks(table: &Table<'_>) -> Clocks {
     Clocks {
         token_ttl: span(token),
         authentication_timeout: span(authentication),
+        level_timeouts: own.iter().map(|(level, _, span)| (*level, *span)).collect(),
         interaction_timeout: span(interaction),
         absolute_timeout: span(absolute),
+    }
+}
+
+type LevelTimeout<'t> = (Level, Node<'t>, Duration);
+
+/// `[channel.NAME.level_timeouts]`.
+fn level_timeouts<'t>(node: Node<'t>, levels: &Levels) -> Vec<LevelTimeout<'t>> {
+    let Some(table) = node.table() else {
+        return Vec::new();
+    };
+    let mut own: Vec<_> = (table.entries().into_iter())
+        .filter_map(|entry| Some((levels.named(entry)?, entry, entry.duration()?)))
+        .collect();
+    own.sort_by_key(|(level, ..)| *level);
+    own
+}
+
+/// Reports a level that would end before a higher one does: what a login falls back to
+/// would be over by then.
+fn falling(own: &[LevelTimeout<'_>], usual: Option<Duration>, levels: &Levels) {
+    let all = (1..=levels.highest().0).map(|number| {
+        let named = own.iter().find(|(level, ..)| level.0 == number);
+        let span = named.map(|(_, _, span)| *span).or(usual);
+        (Level(number), named.map(|(_, node, _)| *node), span)
+    });
+    let all: Vec<_> = all.collect();
+    for pair in all.windows(2) {
+        let [(lower, below, least), (higher, above, most)] = pair else {
+            continue;
+        };
+        let (Some(least), Some(node)) = (least, above.or(*below)) else {
+            continue;
+        };
+        if most.is_none_or(|most| most > *least) {
+            let (lower, higher) = (levels.name(*lower), levels.name(*higher));
+            let message = format!(
+                "the level `{lower}` ends before the higher `{higher}`: after {}",
+                written(*least)
+            );
+            let help = "a login falls back to the lower level, so give that at least as long";
+            node.error_key(Wrong::new(message, help));
+        }
     }
 }
 

@@ -50,6 +50,11 @@ impl Node<'_> {
     }
 }
 
+/// Reads a duration as operators write it; says what is wrong with one that is none.
+pub fn read_duration(text: &str) -> Result<Duration, String> {
+    duration(text).map_err(|wrong| wrong.message)
+}
+
 fn duration(text: &str) -> Result<Duration, Wrong> {
     let wrong = || Wrong::new("this is not a duration", DURATION_HELP);
     let units = [

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -53,6 +54,8 @@ pub struct Supposed {
     pub subject: Option<String>,
     /// The name of the level of that login; the highest one if absent.
     pub level: Option<String>,
+    /// How long ago that login was.
+    pub since: Duration,
     /// Whether the interaction belongs to another client.
     pub foreign: bool,
 }
@@ -208,8 +211,7 @@ pub async fn explain(
         "proof",
         proof(config, &facts.proof, facts.verifier.as_deref()),
     );
-    let standing = standing(config, supposed, now)?;
-    said.step("standing", describe(config, &standing));
+    let standing = standing(&mut said, config, channel, supposed, now)?;
 
     let forward = match decision::request(Asked {
         route,
@@ -314,8 +316,7 @@ fn to_client(
             named.map_or("none named".into(), |id| id.into_owned()),
         );
         if interaction.is_some() {
-            let standing = standing(config, supposed, now)?;
-            said.step("standing", describe(config, &standing));
+            let standing = standing(&mut said, config, channel, supposed, now)?;
             asker = Asker {
                 level: standing.level(),
                 named: true,
@@ -462,8 +463,14 @@ fn proof(config: &Config, proof: &Proof, verifier: Option<&str>) -> String {
     }
 }
 
-fn standing(config: &Config, supposed: &Supposed, now: Time) -> Result<Standing, String> {
-    let level = match &supposed.level {
+fn standing(
+    said: &mut Explanation,
+    config: &Config,
+    channel: &Channel,
+    supposed: &Supposed,
+    now: Time,
+) -> Result<Standing, String> {
+    let reached = match &supposed.level {
         Some(name) => config.level(name).ok_or_else(|| {
             format!(
                 "there is no level {name}; there are {}",
@@ -472,17 +479,28 @@ fn standing(config: &Config, supposed: &Supposed, now: Time) -> Result<Standing,
         })?,
         None => Level(u8::try_from(config.levels.len()).unwrap_or(u8::MAX)),
     };
-    let identity = supposed
-        .subject
-        .as_ref()
-        .filter(|_| !supposed.foreign)
+    let ago = u64::try_from(supposed.since.as_millis()).unwrap_or(u64::MAX);
+    let login = Time::from_millis(now.millis().saturating_sub(ago));
+    let level = channel.clocks.counts(reached, login, now);
+    let subject = supposed.subject.as_ref().filter(|_| !supposed.foreign);
+    let identity = subject
+        .filter(|_| level > Level::ANONYMOUS)
         .map(|subject| Arc::new(Identity::new(subject, level, &Map::new())));
-    Ok(Standing {
-        login_time: identity.as_ref().map(|_| now),
+    let standing = Standing {
+        login_time: identity.as_ref().map(|_| login),
         unannounced: false,
         foreign: supposed.foreign,
         identity,
-    })
+    };
+    let mut text = describe(config, &standing);
+    if subject.is_some() && level < reached {
+        let reached = config.level_name(reached);
+        text.push_str(&format!(
+            "; the login reached {reached}, whose time is over"
+        ));
+    }
+    said.step("standing", text);
+    Ok(standing)
 }
 
 fn describe(config: &Config, standing: &Standing) -> String {

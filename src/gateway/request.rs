@@ -573,7 +573,7 @@ pub(super) async fn announce(
         .store
         .update(key, &channel.clocks, now, |slot| {
             if let Some(interaction) = slot {
-                interaction.announced(identity);
+                interaction.announced(identity, &channel.clocks, now);
             }
         })
         .await

@@ -130,7 +130,7 @@ impl Replay {
         let outcome = match self.send(held).await {
             Ok(answer) => {
                 self.state.metrics.resumed(&self.channel.name, "replayed");
-                Held::Answer(Box::new(answer))
+                Held::Answer(self.identity.level, Box::new(answer))
             }
             Err(reason) => {
                 tracing::warn!(channel = %self.channel.name, reason = reason.code(), "the held request could not be answered");

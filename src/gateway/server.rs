@@ -340,7 +340,7 @@ impl Keeper {
 
     fn sweep(&self) {
         let config = self.state.config.load();
-        let clocks = |channel: &str| config.channel(channel).map(|channel| channel.clocks);
+        let clocks = |channel: &str| config.channel(channel).map(|channel| &channel.clocks);
         let dropped = self.state.store.sweep(self.state.clock.now(), clocks);
         if dropped > 0 {
             tracing::debug!(dropped, "interactions have run out");

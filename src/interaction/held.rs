@@ -104,9 +104,10 @@ pub enum Held {
     Withheld(Level, Box<Answer>),
     /// The login succeeded, the request is on its way to the backend.
     Replaying,
-    /// The answer. It stays, so that a customer whose connection broke can fetch
-    /// it again, until a newer challenge, a logout or the end of the interaction.
-    Answer(Box<Answer>),
+    /// The answer, and the level below which nobody gets it. It stays, so that a
+    /// customer whose connection broke can fetch it again, until a newer challenge, a
+    /// logout or the end of the interaction.
+    Answer(Level, Box<Answer>),
     /// There will be no answer, and why.
     Failed(Reason),
 }
@@ -128,8 +129,8 @@ impl Held {
         if !matches!(self, Self::Withheld(wants, _) if *wants <= level) {
             return;
         }
-        if let Self::Withheld(_, answer) = std::mem::replace(self, Self::Replaying) {
-            *self = Self::Answer(answer);
+        if let Self::Withheld(wants, answer) = std::mem::replace(self, Self::Replaying) {
+            *self = Self::Answer(wants, answer);
         }
     }
 
@@ -142,7 +143,7 @@ impl Held {
                     + headers_weight(&r.headers)
                     + r.body.len()
             }
-            Self::Answer(a) | Self::Withheld(_, a) => {
+            Self::Answer(_, a) | Self::Withheld(_, a) => {
                 size_of::<Answer>() + headers_weight(&a.headers) + a.body.len()
             }
             Self::Replaying | Self::Failed(_) => 0,

@@ -40,6 +40,14 @@ impl Identity {
         }
     }
 
+    /// The same customer at another level.
+    pub fn at(&self, level: Level) -> Self {
+        Self {
+            level,
+            ..self.clone()
+        }
+    }
+
     /// The customer's stable name.
     pub fn subject(&self) -> &str {
         self.text.get(..self.split).unwrap_or_default()

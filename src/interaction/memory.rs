@@ -158,11 +158,15 @@ impl Memory {
         &self.bells[place as usize]
     }
 
-    pub(super) fn sweep(&self, now: Time, clocks: impl Fn(&str) -> Option<Clocks>) -> usize {
+    pub(super) fn sweep<'c>(
+        &self,
+        now: Time,
+        clocks: impl Fn(&str) -> Option<&'c Clocks>,
+    ) -> usize {
         let mut dropped = 0;
         self.interactions.retain(|key, slot| {
             let clocks = clocks(key.channel());
-            let alive = |i: &Interaction| clocks.is_some_and(|clocks| !i.ended(&clocks, now));
+            let alive = |i: &Interaction| clocks.is_some_and(|clocks| !i.ended(clocks, now));
             if slot.as_ref().as_ref().is_some_and(alive) {
                 return true;
             }
@@ -312,14 +316,14 @@ impl Memory {
     fn rank(&self, key: &Key, channel: &str, clocks: &Clocks, now: Time) -> Option<(Worth, Time)> {
         let slot = self.interactions.get(key)?;
         let interaction = slot.as_ref().as_ref()?;
-        let clocks = if key.channel() == channel {
-            *clocks
-        } else {
-            Clocks::default()
+        let unknown = Clocks::default();
+        let clocks = match key.channel() == channel {
+            true => clocks,
+            false => &unknown,
         };
-        let worth = if interaction.ended(&clocks, now) {
+        let worth = if interaction.ended(clocks, now) {
             Worth::Ended
-        } else if interaction.authenticated(&clocks, now) {
+        } else if interaction.authenticated(clocks, now) {
             Worth::Authenticated
         } else if interaction.outstanding().is_some_and(|c| !c.expired(now)) {
             Worth::Challenged

@@ -5,6 +5,7 @@
 //! * An interaction belongs to whoever first shows owner evidence. Anybody else
 //!   is served as anonymous, and neither keeps it alive nor changes it.
 //! * A clock has run out at exactly its timeout, not after it.
+//! * Time alone never raises a level.
 //! * The subject never changes: not after the login ran out, not after a logout.
 //! * A login that has to be bound counts only once it is: see [`binding`].
 //! * A login token is good once; a newer one, a logout and the end revoke it.
@@ -53,22 +54,43 @@ impl From<Option<OwnerHash>> for Evidence {
 }
 
 /// The clocks of a channel. `None` means that this clock never runs out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Clocks {
     /// Time to live of a login token.
     pub token_ttl: Option<Duration>,
     /// How long a login counts, from the login.
     pub authentication_timeout: Option<Duration>,
+    /// How long it counts at a level, where that is another time.
+    pub level_timeouts: Vec<(Level, Duration)>,
     /// How long an interaction lives without a request of its owner.
     pub interaction_timeout: Option<Duration>,
     /// How long an interaction lives at all.
     pub absolute_timeout: Option<Duration>,
 }
 
+impl Clocks {
+    /// The level that a login counts at: the one it reached, as long as that level's
+    /// time is not over, then the next lower one whose time is not, at last
+    /// [`Level::ANONYMOUS`].
+    pub fn counts(&self, reached: Level, login: Time, now: Time) -> Level {
+        let levels = (1..=reached.0).rev().map(Level);
+        let counts = |level: &Level| !over(self.level_timeout(*level), login, now);
+        levels.into_iter().find(counts).unwrap_or_default()
+    }
+
+    /// How long a login counts at this level; `None` never ends.
+    pub fn level_timeout(&self, level: Level) -> Option<Duration> {
+        let own = self.level_timeouts.iter().find(|(own, _)| *own == level);
+        own.map(|(_, timeout)| *timeout)
+            .or(self.authentication_timeout)
+    }
+}
+
 /// How an interaction stands for one request: what the decision functions see of it.
 #[derive(Clone, Debug, Default)]
 pub struct Standing {
-    /// The identity that counts right now, for this request's client.
+    /// The identity that counts right now, at the level that it counts at, for this
+    /// request's client.
     pub identity: Option<Arc<Identity>>,
     /// When that identity logged in.
     pub login_time: Option<Time>,
@@ -107,6 +129,16 @@ const MOST_CHALLENGED: usize = 256;
 struct Login {
     identity: Arc<Identity>,
     at: Time,
+}
+
+impl Login {
+    /// The customer at this level, which is no higher than the one that was reached.
+    fn at_level(&self, level: Level) -> Arc<Identity> {
+        match level == self.identity.level {
+            true => Arc::clone(&self.identity),
+            false => Arc::new(self.identity.at(level)),
+        }
+    }
 }
 
 /// What most interactions lack most of the time, in a box of its own: a million
@@ -180,14 +212,13 @@ impl Interaction {
         self.standing(clocks, evidence, now)
     }
 
-    /// How it stands, without noting a request. `now` at or past the
-    /// authentication timeout yields anonymous.
+    /// How it stands, without noting a request: see [`Clocks::counts`].
     pub fn standing(&self, clocks: &Clocks, evidence: Evidence, now: Time) -> Standing {
         let foreign = !self.owned_by(evidence);
         let login = self.login(clocks, now).filter(|_| !foreign);
         Standing {
-            identity: login.map(|login| Arc::clone(&login.identity)),
-            login_time: login.map(|login| login.at),
+            identity: login.map(|(login, level)| login.at_level(level)),
+            login_time: login.map(|(login, _)| login.at),
             unannounced: login.is_some() && !self.announced,
             foreign,
         }
@@ -199,7 +230,7 @@ impl Interaction {
     /// [`Interaction::redeem`] the evidence is [`Evidence::Unasked`]: the token
     /// speaks for the owner.
     ///
-    /// A weaker proof beside a login that still counts changes nothing: it
+    /// A weaker proof than what still counts changes nothing: it
     /// neither takes the level away nor prolongs it. The same identity again
     /// moves the clock and need not be announced anew.
     pub fn log_in(
@@ -217,11 +248,11 @@ impl Interaction {
             return Err(Reason::SubjectChanged);
         }
         let mut announced = false;
-        if let Some(current) = self.login(clocks, now) {
-            if identity.level < current.identity.level {
+        if let Some((current, counts)) = self.login(clocks, now) {
+            if identity.level < counts {
                 return Ok(());
             }
-            announced = self.announced && *identity == *current.identity;
+            announced = self.announced && *identity == *current.at_level(counts);
         }
         let level = identity.level;
         self.announced = announced;
@@ -232,13 +263,11 @@ impl Interaction {
         Ok(())
     }
 
-    /// The channel's side call told the backend of this identity.
-    pub fn announced(&mut self, identity: &Identity) {
-        if self
-            .login
-            .as_ref()
-            .is_some_and(|l| *l.identity == *identity)
-        {
+    /// The channel's side call told the backend of this identity. That a level is over
+    /// is no news for a side call: what is injected says so with every request.
+    pub fn announced(&mut self, identity: &Identity, clocks: &Clocks, now: Time) {
+        let login = self.login(clocks, now);
+        if login.is_some_and(|(login, level)| *login.at_level(level) == *identity) {
             self.announced = true;
         }
     }
@@ -419,8 +448,7 @@ impl Interaction {
     }
 
     /// What waits behind a `continue` URL with this token: [`Reason::NothingHeld`]
-    /// for anybody but the owner, and for an answer once the login that it was
-    /// fetched with counts no more.
+    /// for anybody but the owner, and for an answer below the level that it is for.
     pub fn waiting(
         &self,
         token: &TokenHash,
@@ -438,7 +466,7 @@ impl Interaction {
             {
                 Ok(&EXPIRED)
             }
-            Some((_, Held::Answer(_))) if !self.authenticated(clocks, now) => {
+            Some((_, Held::Answer(level, _))) if self.level(clocks, now) < *level => {
                 Err(Reason::NothingHeld)
             }
             Some((_, held)) => Ok(held),
@@ -493,6 +521,12 @@ impl Interaction {
     /// Whether a login counts right now.
     pub(super) fn authenticated(&self, clocks: &Clocks, now: Time) -> bool {
         self.login(clocks, now).is_some()
+    }
+
+    /// The level that its login counts at right now.
+    fn level(&self, clocks: &Clocks, now: Time) -> Level {
+        self.login(clocks, now)
+            .map_or(Level::ANONYMOUS, |(_, level)| level)
     }
 
     /// Whether its login is one that is looked for: one that counts, has run out, or
@@ -556,11 +590,11 @@ impl Interaction {
         Ok(())
     }
 
-    /// The login, if it counts right now.
-    fn login(&self, clocks: &Clocks, now: Time) -> Option<&Login> {
-        self.login.as_ref().filter(|login| {
-            !over(clocks.authentication_timeout, login.at, now) && !self.ended(clocks, now)
-        })
+    /// The login, if it counts right now, and the level that it counts at.
+    fn login(&self, clocks: &Clocks, now: Time) -> Option<(&Login, Level)> {
+        let login = self.login.as_ref().filter(|_| !self.ended(clocks, now))?;
+        let level = clocks.counts(login.identity.level, login.at, now);
+        (level > Level::ANONYMOUS).then_some((login, level))
     }
 
     /// The only subject that this interaction can have, if it ever had one.
@@ -578,6 +612,8 @@ fn over(timeout: Option<Duration>, start: Time, now: Time) -> bool {
     timeout.is_some_and(|timeout| now.since(start) >= timeout)
 }
 
+#[cfg(test)]
+mod level_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

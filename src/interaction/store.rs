@@ -134,7 +134,7 @@ impl Store {
     /// Drops what has run out, and how many that were; called now and then.
     /// `clocks` gives a channel's clocks by name; the interactions of a channel
     /// that has none any more go too.
-    pub fn sweep(&self, now: Time, clocks: impl Fn(&str) -> Option<Clocks>) -> usize {
+    pub fn sweep<'c>(&self, now: Time, clocks: impl Fn(&str) -> Option<&'c Clocks>) -> usize {
         self.0.sweep(now, clocks)
     }
 

@@ -15,9 +15,10 @@ use super::*;
 use crate::reason::Reason;
 use crate::time::Time;
 
-const CLOCKS: Clocks = Clocks {
+static CLOCKS: Clocks = Clocks {
     token_ttl: Some(Duration::from_secs(60)),
     authentication_timeout: Some(Duration::from_secs(100)),
+    level_timeouts: Vec::new(),
     interaction_timeout: Some(Duration::from_secs(300)),
     absolute_timeout: Some(Duration::from_secs(1000)),
 };
@@ -216,7 +217,7 @@ impl Real {
                         Held::Request(_) => Ok("request"),
                         Held::Replaying => Ok("replaying"),
                         Held::Withheld(..) => Ok("withheld"),
-                        Held::Answer(_) => Ok("answer"),
+                        Held::Answer(..) => Ok("answer"),
                         Held::Failed(_) => Ok("failed"),
                     }
                 };
@@ -236,7 +237,7 @@ impl Real {
                 Outcome::Nothing
             }
             Step::Sweep => {
-                self.store.sweep(now, |_| Some(CLOCKS));
+                self.store.sweep(now, |_| Some(&CLOCKS));
                 Outcome::Nothing
             }
         }

@@ -251,6 +251,7 @@ impl Explainer {
         let supposed = Supposed {
             subject: case.authenticated.then(|| "alice".into()),
             level: None,
+            since: Default::default(),
             foreign: false,
         };
         let now = Clock::manual(Time::from_secs(1_800_000_000)).now();

@@ -13,6 +13,7 @@ mod doubles;
 mod examples;
 mod explained;
 mod held_answers;
+mod levels;
 mod oidc;
 mod openai_stream;
 mod operating;

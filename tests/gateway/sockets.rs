@@ -276,6 +276,33 @@ fn a_login_that_is_taken_away_closes_an_idle_socket() {
 }
 
 #[test]
+fn a_level_that_runs_out_counts_like_a_login_that_does() {
+    let tables = format!(
+        "{OWNER}[channel.web.level_timeouts]\nverified = \"5m\"\n[channel.web.websocket]\n"
+    );
+    let minutes = Duration::from_secs(5 * 60);
+    let (gateway, origin) = with(
+        "resume = \"replay\"",
+        &format!("{tables}on_expiry = \"close\"\n"),
+    );
+    let (mut customer, mut backend) = open(&gateway, &origin, "c1");
+    log_in(&gateway, &mut customer, &mut backend);
+    gateway.clock.advance(minutes);
+    assert_eq!(customer.next().code(), Some(4401));
+    assert_eq!(backend.next().code(), Some(1001));
+
+    let (gateway, origin) = with("resume = \"replay\"", &tables);
+    let (mut customer, mut backend) = open(&gateway, &origin, "c1");
+    log_in(&gateway, &mut customer, &mut backend);
+    gateway.clock.advance(minutes);
+    customer.say_json(&json!({"text": "whoami"}));
+    let said = backend.hear_json();
+    assert_eq!(said["metadata"]["customer"], "alice", "claimed still");
+    backend.say_json(&flagged("statement"));
+    challenged(&mut customer);
+}
+
+#[test]
 fn a_login_that_runs_out_makes_the_customer_anonymous() {
     let (gateway, origin) = usual("");
     let (mut customer, mut backend) = open(&gateway, &origin, "c1");

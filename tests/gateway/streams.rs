@@ -155,6 +155,22 @@ fn a_login_counts_for_the_next_event_and_so_does_its_end() {
 }
 
 #[test]
+fn a_stream_can_be_closed_when_a_level_ends() {
+    let feed = Feed::start(EVENTS);
+    let close = "[channel.web.stream]\non_expiry = \"close\"\n\
+                 [channel.web.level_timeouts]\nverified = \"5m\"\n";
+    let (gateway, _ann, mut stream) = listen(&feed, close);
+    feed.say(flagged());
+    let url = login_url(&stream.event());
+    assert_eq!(gateway.site.log_in(&url, "alice").status, 200);
+    feed.say(flagged());
+    assert!(stream.event().contains(CANARY));
+    gateway.clock.advance(Duration::from_secs(5 * 60));
+    feed.say("data: {}\n\n");
+    assert_eq!(stream.rest(), "");
+}
+
+#[test]
 fn a_stream_can_be_closed_when_its_login_ends() {
     let feed = Feed::start(EVENTS);
     let close = "[channel.web.stream]\non_expiry = \"close\"\n";

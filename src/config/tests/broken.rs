@@ -81,6 +81,10 @@ const ERRORS: &[Case] = &[
     ("bind_dn = \"cn=chatgate,dc=example,dc=com\"\n", "", "`bind_password` without `bind_dn`", ""),
     ("base = \"ou=people,dc=example,dc=com\"", "base = «\"people\"", "not the name of an entry", "ou=people"),
     ("pool = 8", "pool = «0", "from 1 to 64", ""),
+    ("strong = \"5m\"", "«stong = \"5m\"", "no such level", "`strong`"),
+    ("strong = \"5m\"", "strong = «5", "needs a unit", ""),
+    ("strong = \"5m\"", "«strong = \"21m\"", "`verified` ends before the higher `strong`", "at least as long"),
+    ("verified = \"20m\"", "«verified = \"31m\"", "`claimed` ends before the higher `verified`", "at least as long"),
     // ── sockets ───────────────────────────────────────────────────────────
     ("on_expiry = \"close\"", "«on_expire = \"close\"", "`on_expire`", "`on_expiry`"),
     ("on_expiry = \"close\"", "on_expiry = «\"closed\"", "no such on_expiry", "`close`"),

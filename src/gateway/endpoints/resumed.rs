@@ -112,7 +112,7 @@ async fn look(
             })
             .await??;
         match held {
-            Held::Answer(answer) => return Ok(reply(*answer)),
+            Held::Answer(_, answer) => return Ok(reply(*answer)),
             Held::Failed(reason) => return Err(reason),
             Held::Request(_) | Held::Withheld(..) | Held::Replaying => {}
         }

@@ -1,6 +1,8 @@
 //! A message of the customer's: whose it is, managed members off, those of the
 //! verified customer on.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::HeaderMap;
 
@@ -13,7 +15,7 @@ use crate::gateway::body::{edit_text, opening};
 use crate::gateway::request::{MAX_INTERACTION_ID, announce, log_in, touch};
 use crate::identity::Proof;
 use crate::interaction::store::Key;
-use crate::interaction::{Evidence, Identity};
+use crate::interaction::{Evidence, Identity, Level};
 use crate::message::websocket::{Close, Event};
 use crate::message::{Body, Selector};
 use crate::reason::Reason;
@@ -131,11 +133,7 @@ impl Relay<'_> {
 
     async fn decide(&mut self, message: Bytes, first: bool) -> Result<Way, Reason> {
         let now = self.state.clock.now();
-        let proof = match &self.proven {
-            Some(_) if !self.proof_counts(now) => Proof::Absent,
-            Some((identity, _)) => Proof::Valid(identity.clone()),
-            None => Proof::Absent,
-        };
+        let proof = self.proven(now).map_or(Proof::Absent, Proof::Valid);
         if first {
             self.proven = None;
         }
@@ -206,18 +204,14 @@ impl Relay<'_> {
         Ok(true)
     }
 
-    /// Whether what the handshake proved still counts; only asked as long as the
-    /// interaction is not known.
-    pub(super) fn proof_counts(&self, now: Time) -> bool {
-        let timeout = self.channel.clocks.authentication_timeout;
-        self.proven
-            .as_ref()
-            .is_some_and(|(_, at)| timeout.is_none_or(|timeout| now.since(*at) < timeout))
-    }
-
-    /// The customer that the handshake proved, as long as that counts.
-    pub(super) fn proven(&self, now: Time) -> Option<&Identity> {
-        let (identity, _) = self.proven.as_ref().filter(|_| self.proof_counts(now))?;
-        Some(identity)
+    /// The customer that the handshake proved, at the level that this counts at now;
+    /// only asked as long as the interaction is not known.
+    pub(super) fn proven(&self, now: Time) -> Option<Arc<Identity>> {
+        let (identity, at) = self.proven.as_ref()?;
+        match self.channel.clocks.counts(identity.level, *at, now) {
+            Level::ANONYMOUS => None,
+            level if level == identity.level => Some(identity.clone()),
+            level => Some(Arc::new(identity.at(level))),
+        }
     }
 }

@@ -14,8 +14,11 @@ impl Relay<'_> {
     pub(super) async fn look(&mut self, customer: &mut Customer<'_>, backend: &mut Backend) {
         let now = self.state.clock.now();
         let Some(key) = self.key().filter(|_| self.channel.keeps_state()) else {
-            if self.proven.is_some() && !self.proof_counts(now) {
-                self.proven = None;
+            let counts = self.proven(now);
+            let fallen = (self.proven.as_ref())
+                .filter(|(known, _)| counts.as_ref().is_none_or(|now| now.level < known.level));
+            if let Some((_, at)) = fallen {
+                self.proven = counts.map(|identity| (identity, *at));
                 self.lapse(customer, backend);
             }
             return;
@@ -37,23 +40,28 @@ impl Relay<'_> {
             && (before.identity.is_none() || before.login_time != self.standing.login_time);
         if logged_in {
             self.welcome(before.level(), customer, backend).await;
-        } else if before.identity.is_some() && self.standing.identity.is_none() {
+        } else if self.standing.level() < before.level() {
             self.lapse(customer, backend);
         }
     }
 
-    /// The login counts no more: it ran out, or was taken away.
+    /// The login counts no more, or for less: it ran out, or was taken away.
     fn lapse(&mut self, customer: &mut Customer<'_>, backend: &mut Backend) {
         tracing::info!(request_id = %self.exchange.id(), channel = %self.channel.name, "the login of a socket has ended");
         let close = match self.socket().map(|socket| &socket.lapse) {
             Some(Lapse::Close(close)) => close.clone(),
             // Nobody is anonymous where a proof is required.
-            _ if self.route.enforcement == Enforcement::Required => {
+            _ if self.route.enforcement == Enforcement::Required && self.is_anonymous() => {
                 Close::new(1008, Reason::ProofMissing.code())
             }
             _ => return,
         };
         self.close(customer, backend, close);
+    }
+
+    /// Whether nothing counts that was shown.
+    fn is_anonymous(&self) -> bool {
+        self.standing.identity.is_none() && self.proven.is_none()
     }
 
     /// A login began to count.

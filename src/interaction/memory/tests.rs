@@ -16,15 +16,19 @@ const ROOMY: Limits = Limits {
     bytes: usize::MAX,
 };
 const OWNER: Evidence = Evidence::Shown(OwnerHash([7; 32]));
-const NEVER: Clocks = Clocks {
+static NEVER: Clocks = Clocks {
     token_ttl: None,
     authentication_timeout: None,
+    level_timeouts: Vec::new(),
     interaction_timeout: None,
     absolute_timeout: None,
 };
-const HOUR: Clocks = Clocks {
+static HOUR: Clocks = Clocks {
     interaction_timeout: Some(Duration::from_secs(3600)),
-    ..NEVER
+    token_ttl: None,
+    authentication_timeout: None,
+    level_timeouts: Vec::new(),
+    absolute_timeout: None,
 };
 
 fn at(secs: u64) -> Time {
@@ -239,9 +243,9 @@ fn spent_tokens_are_forgotten_after_a_day_and_never_too_many() {
     store.challenge(&key(1), token(1), None);
     assert!(store.redeem(&key(1), &token(1), at(0)));
     let day = GRAVE_TIME.as_secs();
-    store.sweep(at(day - 1), |_| Some(NEVER));
+    store.sweep(at(day - 1), |_| Some(&NEVER));
     assert_eq!(store.locate(&token(1)), Err(Reason::TokenUsed));
-    store.sweep(at(day), |_| Some(NEVER));
+    store.sweep(at(day), |_| Some(&NEVER));
     assert_eq!(store.locate(&token(1)), Err(Reason::TokenUnknown));
 
     for n in 0..GRAVES + 10 {
@@ -273,7 +277,7 @@ fn a_sweep_drops_what_has_ended() {
     store.challenge(&key(1), token(1), Some((token(2), held(10))));
     store.touch(&key(2), at(1800)).unwrap();
     store.touch(&Key::new("gone", "1"), at(1800)).unwrap();
-    let clocks = |channel: &str| (channel == "web").then_some(HOUR);
+    let clocks = |channel: &str| (channel == "web").then_some(&HOUR);
     assert_eq!(store.sweep(at(3600), clocks), 2);
     assert!(store.holds(&key(2), at(3600)));
     assert_eq!(store.locate(&token(1)), Err(Reason::TokenRevoked));
@@ -383,7 +387,7 @@ fn a_change_rings_the_bell() {
     assert_eq!(waiter.as_mut().poll(&mut context), Poll::Ready(()));
 
     for drop in [
-        Box::new(|store: &Memory| store.sweep(at(9000), |_| Some(HOUR)))
+        Box::new(|store: &Memory| store.sweep(at(9000), |_| Some(&HOUR)))
             as Box<dyn Fn(&Memory) -> usize>,
         Box::new(|store: &Memory| {
             store.remove(&key(1), at(0));
@@ -448,7 +452,7 @@ fn everything_at_once_neither_hangs_nor_miscounts() {
             .collect();
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                store.sweep(at(0), |_| Some(HOUR));
+                store.sweep(at(0), |_| Some(&HOUR));
             }
         });
         for worker in workers {

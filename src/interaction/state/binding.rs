@@ -175,6 +175,7 @@ mod tests {
     const CLOCKS: Clocks = Clocks {
         token_ttl: None,
         authentication_timeout: None,
+        level_timeouts: Vec::new(),
         interaction_timeout: None,
         absolute_timeout: None,
     };

@@ -17,6 +17,7 @@ const CONTINUE: TokenHash = TokenHash([5; 32]);
 const CLOCKS: Clocks = Clocks {
     token_ttl: Some(Duration::from_secs(60)),
     authentication_timeout: Some(Duration::from_secs(100)),
+    level_timeouts: Vec::new(),
     interaction_timeout: Some(Duration::from_secs(300)),
     absolute_timeout: Some(Duration::from_secs(1000)),
 };
@@ -39,11 +40,13 @@ fn request() -> Held {
 }
 
 fn answer() -> Held {
-    Held::Answer(Box::new(Answer {
+    let body = Bytes::from_static(b"canary");
+    let answer = Answer {
         status: StatusCode::OK,
         headers: HeaderMap::new(),
-        body: Bytes::from_static(b"canary"),
-    }))
+        body,
+    };
+    Held::Answer(Level(2), Box::new(answer))
 }
 
 fn challenge(token: TokenHash, created: Time) -> Challenge {
@@ -239,12 +242,12 @@ fn an_identity_is_announced_once() {
     let mut i = logged_in();
     let alice = identity("alice", 2);
     assert!(i.standing(&CLOCKS, ALICE, at(1)).unannounced);
-    i.announced(&identity("alice", 1));
+    i.announced(&identity("alice", 1), &CLOCKS, at(1));
     assert!(
         i.standing(&CLOCKS, ALICE, at(1)).unannounced,
         "another identity"
     );
-    i.announced(&alice);
+    i.announced(&alice, &CLOCKS, at(1));
     assert!(!i.standing(&CLOCKS, ALICE, at(1)).unannounced);
     i.log_in(alice.clone(), &CLOCKS, ALICE, at(2)).unwrap();
     assert!(
@@ -321,7 +324,7 @@ fn the_answer_waits_for_the_owner_while_the_login_counts() {
     assert!(matches!(waiting(&i, ALICE, at(1)), Ok(Held::Replaying)));
     i.resolve(&CONTINUE, answer());
     for _ in 0..2 {
-        assert!(matches!(waiting(&i, ALICE, at(100)), Ok(Held::Answer(_))));
+        assert!(matches!(waiting(&i, ALICE, at(100)), Ok(Held::Answer(..))));
     }
     let nothing = Some(Reason::NothingHeld);
     assert_eq!(waiting(&i, MALLORY, at(100)).err(), nothing);

@@ -21,6 +21,7 @@ const ROOMY: Bounds = Bounds {
 const CLOCKS: Clocks = Clocks {
     token_ttl: Some(Duration::from_secs(60)),
     authentication_timeout: Some(Duration::from_secs(100)),
+    level_timeouts: Vec::new(),
     interaction_timeout: Some(Duration::from_secs(300)),
     absolute_timeout: None,
 };
@@ -293,7 +294,7 @@ fn a_withheld_answer_waits_for_its_level() {
     assert!(!format!("{i:?}").contains("canary"));
     let look = |i: &Interaction, now| match i.waiting(&CONTINUE, &CLOCKS, ALICE, now) {
         Ok(Held::Withheld(..)) => "withheld",
-        Ok(Held::Answer(_)) => "answer",
+        Ok(Held::Answer(..)) => "answer",
         Ok(_) => "other",
         Err(reason) => reason.code(),
     };
