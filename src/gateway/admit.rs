@@ -96,10 +96,11 @@ fn host(head: &RequestHeader) -> Result<String, Reason> {
         (None, None) => return Err(Reason::BadHost),
     };
     let authority: Authority = text.parse().map_err(|_| Reason::BadHost)?;
-    if text.contains('@') || authority.host().is_empty() {
-        return Err(Reason::BadHost);
+    let host = authority.host();
+    match text.contains('@') || host.is_empty() {
+        true => Err(Reason::BadHost),
+        false => Ok(host.to_ascii_lowercase()),
     }
-    Ok(authority.host().to_ascii_lowercase())
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ impl Hold {
         cap: usize,
     ) -> pingora::Result<()> {
         session.set_ignore_info_resp(true);
-        let placeholder = ResponseHeader::build(StatusCode::EARLY_HINTS, Some(0))?;
+        let placeholder = ResponseHeader::build_no_case(StatusCode::EARLY_HINTS, Some(0))?;
         let head = std::mem::replace(head, placeholder);
         let length = content_length(&head.headers).unwrap_or_default();
         *self = Self::Yes(Box::new(Held {

@@ -3,9 +3,9 @@
 
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, COOKIE, IF_RANGE, RANGE, TRANSFER_ENCODING,
-    UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, IF_RANGE, RANGE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
@@ -19,7 +19,7 @@ use crate::channel::{Channel, Kind, Owner};
 use crate::config::Config;
 use crate::interaction::Identity;
 use crate::message::edit::MemberPath;
-use crate::message::header::{HOP_BY_HOP, raw_cookies};
+use crate::message::header::HOP_BY_HOP;
 use crate::reason::Reason;
 use crate::time::Time;
 
@@ -90,26 +90,34 @@ fn without_own_cookie(head: &mut RequestHeader) {
         cookie_name(true),
         cookie_name(false),
     ];
-    if !ours
-        .iter()
-        .any(|name| raw_cookies(&head.headers, name).next().is_some())
-    {
+    let mut left = Vec::new();
+    let mut found = false;
+    for line in head.headers.get_all(COOKIE) {
+        for pair in line.as_bytes().split(|byte| *byte == b';') {
+            let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+            if ours.iter().any(|ours| ours.as_bytes() == name.trim_ascii()) {
+                found = true;
+                continue;
+            }
+            if !left.is_empty() {
+                left.extend_from_slice(b"; ");
+            }
+            left.extend_from_slice(pair.trim_ascii());
+        }
+    }
+    if !found {
         return;
     }
-    let foreign = |pair: &&[u8]| {
-        let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
-        !ours.iter().any(|ours| ours.as_bytes() == name.trim_ascii())
+    let inserted = match HeaderValue::from_maybe_shared(Bytes::from(left)) {
+        Ok(left) if !left.is_empty() => head.insert_header("Cookie", left),
+        _ => {
+            head.remove_header(&COOKIE);
+            Ok(())
+        }
     };
-    let lines = head.headers.get_all(COOKIE).iter();
-    let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
-    let left: Vec<&[u8]> = pairs.filter(foreign).map(<[u8]>::trim_ascii).collect();
-    let left = HeaderValue::from_bytes(&left.join(&b"; "[..]));
-    head.remove_header(&COOKIE);
-    if let Ok(left) = left
-        && !left.is_empty()
-        && let Err(error) = head.insert_header(COOKIE, left)
-    {
+    if let Err(error) = inserted {
         tracing::warn!(%error, "the cookies could not be handed on");
+        head.remove_header(&COOKIE);
     }
 }
 
@@ -138,26 +146,24 @@ fn nominated(headers: &HeaderMap, keep_upgrade: bool) -> Vec<HeaderName> {
 /// Tells the backend who the client in front of us is: the address that the
 /// connection came from, nothing that the client says of itself.
 pub(super) fn forwarded(head: &mut RequestHeader, session: &Session) -> pingora::Result<()> {
-    const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-    const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
     if let Some(client) = session.client_addr().and_then(|address| address.as_inet()) {
         let text = match client.ip() {
             // What `to_string` says, for a tenth of what it costs.
             IpAddr::V4(ip) => ip.octets().map(|octet| octet.to_string()).join("."),
             IpAddr::V6(ip) => ip.to_string(),
         };
-        head.insert_header(FOR, text)?;
+        head.insert_header("X-Forwarded-For", text)?;
     }
     let tls = session
         .digest()
         .is_some_and(|digest| digest.ssl_digest.is_some());
     let scheme = HeaderValue::from_static(if tls { "https" } else { "http" });
-    head.insert_header(PROTO, scheme)
+    head.insert_header("X-Forwarded-Proto", scheme)
 }
 
 /// On judged routes: an answer that can be read, whole.
 pub(super) fn ask_for_readable(head: &mut RequestHeader) -> pingora::Result<()> {
-    head.insert_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))?;
+    head.insert_header("Accept-Encoding", HeaderValue::from_static("identity"))?;
     head.remove_header(&RANGE);
     head.remove_header(&IF_RANGE);
     Ok(())

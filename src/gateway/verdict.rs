@@ -245,7 +245,12 @@ fn released(
     head.remove_header(&TRANSFER_ENCODING);
     let bodiless = head.status == StatusCode::NO_CONTENT || head.status == StatusCode::NOT_MODIFIED;
     if !bodiless && !of_head {
-        head.insert_header(CONTENT_LENGTH, body.len())?;
+        let length = HeaderValue::from(body.len());
+        let mut said = head.headers.get_all(CONTENT_LENGTH).iter();
+        // Putting in what is there already costs as much as something new.
+        if said.next() != Some(&length) || said.next().is_some() {
+            head.insert_header(CONTENT_LENGTH, length)?;
+        }
     }
     Ok((head, body))
 }

@@ -86,6 +86,13 @@ impl JsonPath {
         &self.text
     }
 
+    /// The name, when this is the path of a member at the top: `$.name`.
+    pub(crate) fn top_member(&self) -> Option<&str> {
+        let name = self.text.strip_prefix("$.")?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        name.bytes().all(plain).then_some(name)
+    }
+
     /// A cheap look at the raw bytes: `false` means that the query certainly
     /// selects nothing, whatever the spelling (escapes included).
     pub fn may_match(&self, bytes: &[u8]) -> bool {

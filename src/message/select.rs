@@ -1,10 +1,13 @@
 //! Selectors: one value out of a request or an answer.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName};
 use serde_json::{Number, Value};
 
 use super::form::Kind;
 use super::header::raw_cookies;
+use super::json::scan::{Scanner, Start};
 use super::multipart;
 use super::target::{decode, pairs};
 use super::view::{AnswerView, Body, RequestView};
@@ -191,6 +194,9 @@ fn member(body: Option<&Body>, path: &JsonPath) -> Result<Option<String>, Reason
     let Some(body) = body.filter(|body| !body.bytes().is_empty()) else {
         return Ok(None);
     };
+    if let Some(text) = path.top_member().and_then(|name| plain(body.bytes(), name)) {
+        return Ok(Some(text));
+    }
     let json: &Json = body.json().map_err(|_| Reason::BadBody)?;
     let mut agreed = None;
     for view in json.views() {
@@ -203,6 +209,28 @@ fn member(body: Option<&Body>, path: &JsonPath) -> Result<Option<String>, Reason
         }
     }
     Ok(agreed.flatten())
+}
+
+/// The member of this name at the top of a document, where it is there once and a
+/// text: what most selectors ask for, found without a tree. `None` says nothing.
+fn plain(bytes: &[u8], name: &str) -> Option<String> {
+    let mut scanner = Scanner::new(bytes).ok()?;
+    let Start::Object = scanner.start().ok()? else {
+        return None;
+    };
+    let mut found = None;
+    while let Some(member) = scanner.member().ok()? {
+        if member != name {
+            scanner.skip().ok()?;
+            continue;
+        }
+        match scanner.start().ok()? {
+            Start::String(text) if found.is_none() && !text.is_empty() => found = Some(text),
+            _ => return None,
+        }
+    }
+    scanner.end().ok()?;
+    found.map(Cow::into_owned)
 }
 
 fn scalar(value: &Value) -> Result<Option<String>, Reason> {
@@ -224,7 +252,9 @@ fn is_exact(number: &Number) -> bool {
 mod tests {
     use bytes::Bytes;
     use http::{HeaderValue, Method, StatusCode};
+    use proptest::prelude::*;
 
+    use super::super::json::arbitrary;
     use super::*;
 
     /// A request to take apart.
@@ -432,5 +462,51 @@ mod tests {
         assert!(from_body.needs_body() && from_body.needs_answer_body());
         assert!(from_header.needs_answer() && !from_header.needs_answer_body());
         assert_eq!(Selector(vec![json("$.id")]).answer(&answer), Ok(None));
+    }
+
+    proptest! {
+        #[test]
+        fn the_short_way_finds_what_the_long_one_does(
+            text in arbitrary::document(),
+            name in prop::sample::select(vec!["a", "b", "flag"]),
+        ) {
+            let path = JsonPath::parse(&format!("$.{name}")).unwrap();
+            prop_assert_eq!(path.top_member(), Some(name));
+            if let Some(value) = plain(text.as_bytes(), name) {
+                let json = Json::parse(text.as_bytes());
+                // Only a document with too many readings is refused nevertheless.
+                if let Ok(json) = json {
+                    for view in json.views() {
+                        prop_assert_eq!(path.select_in(view), [&Value::String(value.clone())]);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_short_way_is_taken() {
+        let plain = |text: &str| plain(text.as_bytes(), "id");
+        assert_eq!(
+            plain(r#" {"x": [1, {"id": 2}], "\u0069d": "\u0061"} "#),
+            Some("a".into())
+        );
+        for other in [
+            "",
+            "[]",
+            r#"{"id":1}"#,
+            r#"{"id":""}"#,
+            r#"{"id":"a","id":"a"}"#,
+            r#"{"id":"a"}x"#,
+        ] {
+            assert_eq!(plain(other), None, "{other}");
+        }
+        for other in ["$..id", "$.a.id", "$.*", "$['id']", "$.é", "$.id[0]"] {
+            assert_eq!(
+                JsonPath::parse(other).unwrap().top_member(),
+                None,
+                "{other}"
+            );
+        }
     }
 }
