@@ -12,7 +12,7 @@ use super::login::{clocks, login};
 use super::names::identifier;
 use super::owner::{cors, owner};
 use super::reader::{Node, Table, Wrong};
-use super::route::{Routing, Written};
+use super::route::{Routing, Written, captured};
 use super::server::{Levels, Server};
 use super::signature::signatures;
 use super::socket::socket;
@@ -20,7 +20,8 @@ use super::stream::{items, streaming};
 use super::upstream::Upstreams;
 use crate::channel::socket::Lapse;
 use crate::channel::template::CALL_NAMES;
-use crate::channel::{Binding, Channel, Enforcement, Kind, Login, Owner, Resume, Upstream};
+use crate::channel::{Binding, Channel, Enforcement, Kind, Owner, Route};
+use crate::identity::Kind as Verifies;
 use crate::message::select::Source;
 
 /// What channels refer to.
@@ -193,17 +194,9 @@ fn channel<'t>(
             );
         }
     }
-    if let (
-        Some(Login {
-            resume: Resume::Replay { .. },
-            ..
-        }),
-        Some(node),
-    ) = (&channel.login, table.get("resume"))
-    {
-        let routes = written.iter().filter(|written| judged(written));
-        let upstreams: Vec<_> = routes.map(|written| &written.route.upstream).collect();
-        replays(node, &upstreams, shared.server.extra_roots.is_some());
+    if complete {
+        let routes: Vec<_> = written.iter().map(|written| &*written.route).collect();
+        uncaptured(&channel, table, &routes);
     }
     routes.extend(written);
     channel
@@ -264,27 +257,33 @@ fn bound(table: &Table<'_>, binding: Binding, owner: Option<&Owner>) {
     }
 }
 
-/// Replays go through chatgate's own client, which does not see how an upstream's
-/// certificate is checked otherwise.
-fn replays(node: Node<'_>, upstreams: &[&Arc<Upstream>], rooted: bool) {
-    let own = |upstream: &&&Arc<Upstream>| {
-        !rooted && upstream.tls.as_ref().is_some_and(|tls| tls.ca.is_some())
+/// What the whole channel reads out of paths has to be in the path of some route.
+fn uncaptured(channel: &Channel, table: &Table<'_>, routes: &[&Route]) {
+    let owner = match &channel.owner {
+        Some(Owner::Selector(selector)) => vec![selector],
+        _ => Vec::new(),
     };
-    if let Some(upstream) = upstreams.iter().find(own) {
-        let message = format!(
-            "the certificate of `{}` is checked when a request is replayed, and chatgate's client does not know its `ca`",
-            upstream.name
-        );
-        let help = "name the same file as `extra_roots` in [server]";
-        node.warn(Wrong::new(message, help));
-    }
-    let other = |upstream: &&&Arc<Upstream>| upstream.tls.is_none() && upstream.http2;
-    if let Some(upstream) = upstreams.iter().find(other) {
-        let message = format!(
-            "a request cannot be replayed to `{}`: chatgate's own client speaks HTTP/1.1",
-            upstream.name
-        );
-        let help = "use resume = \"notify\" or \"none\", or another upstream";
-        node.warn(Wrong::new(message, help));
+    let verifiers = channel.verifiers.iter();
+    let identity = verifiers.flat_map(|verifier| match &verifier.kind {
+        Verifies::Jwt(jwt) => vec![&jwt.from],
+        Verifies::Hmac(hmac) => vec![&hmac.identifier, &hmac.hash],
+        Verifies::Session(_) => Vec::new(),
+    });
+    let login = channel.login.iter();
+    let captures = login.flat_map(|login| &login.challenge.captures);
+    for (key, selectors) in [
+        ("owner", owner),
+        ("identity", identity.collect()),
+        (
+            "challenge",
+            captures.map(|(_, selector)| selector).collect(),
+        ),
+    ] {
+        let Some(node) = table.get(key) else { continue };
+        for source in selectors.iter().flat_map(|selector| &selector.0) {
+            if let Source::Path(name) = source {
+                captured(node, name, routes.iter().map(|route| &*route.path));
+            }
+        }
     }
 }

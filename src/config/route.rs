@@ -88,7 +88,11 @@ impl Routing<'_> {
             self.interaction(table, kind, word, interaction);
         }
         if let (Some(node), Some(Some(selector)), Some(path)) = (interaction, &selector, &path) {
-            captured(node, selector, path);
+            for source in &selector.0 {
+                if let Source::Path(name) = source {
+                    captured(node, name, [&**path]);
+                }
+            }
             // On a socket the messages say it.
             if self.channel.socket.is_none() || kind != Some(Kind::Message) {
                 readable(node, selector, &methods);
@@ -255,19 +259,21 @@ fn pattern_host(text: &str) -> Result<Box<str>, Wrong> {
     }
 }
 
-/// A path selector must name what the pattern captures.
-fn captured(node: Node<'_>, selector: &Selector, path: &str) {
-    let names = parameters(path);
-    for source in &selector.0 {
-        let Source::Path(name) = source else { continue };
-        if names.contains(&&**name) {
-            continue;
-        }
-        let message = format!("the path of this route has no {{{}}}", clean(name));
-        match nearest(name, names.iter().copied()) {
-            Some(near) => node.error(Wrong::new(message, format!("did you mean `{near}`?"))),
-            None => node.error(message),
-        }
+/// A path selector must name what one of the patterns captures.
+pub(super) fn captured<'p>(node: Node<'_>, name: &str, paths: impl IntoIterator<Item = &'p str>) {
+    let paths: Vec<&str> = paths.into_iter().collect();
+    let names: Vec<&str> = paths.iter().copied().flat_map(parameters).collect();
+    if names.contains(&name) {
+        return;
+    }
+    let which = match paths.len() {
+        1 => "the path of this route has no",
+        _ => "no path of this channel has",
+    };
+    let message = format!("{which} {{{}}}", clean(name));
+    match nearest(name, names.iter().copied()) {
+        Some(near) => node.error(Wrong::new(message, format!("did you mean `{near}`?"))),
+        None => node.error(message),
     }
 }
 

@@ -211,13 +211,14 @@ const ERRORS: &[Case] = &[
     ("name = \"widget\"\n", "name = \"site\"\n", "two verifiers", ""),
     ("leeway = \"10s\"", "«cookie = \"x\"", "`cookie` is not known", ""),
     ("[channel.app]", "[channel.«App]", "not a name", "a-z"),
+    ("{ query = \"jwt\" }]", "{ path = \"idd\" }]", "no path of this channel has {idd}", "`id`"),
+    ("capture = { thread = [{ json = \"$.thread\" },", "capture = { thread = [{ path = \"thread\" },", "no path of this channel has {thread}", ""),
 ];
 
 #[rustfmt::skip]
 const WARNINGS: &[Case] = &[
     ("\"ldap://ldap.internal:3389\"\nstarttls = true\nca = \"tls/chain.pem\"\nserver_name = \"ldap.example.com\"", "«\"ldap://ldap.internal:3389\"", "can be read and changed", "ldaps"),
     ("[channel.web.websocket]\norigins = [\"https://chat.example.com\", \"https://app.example.com\"]\nmax_message = \"256KiB\"\non_expiry = \"close\"\nclose_code = 4403\nclose_reason = \"log in again\"", "«[channel.web.websocket]", "with the handshake only", "on_expiry"),
-    ("extra_roots = \"tls/chain.pem\"\n", "", "does not know its `ca`", "extra_roots"),
     ("{ file = \"keys/bot.key\" }", "«\"0123456789abcdef0123456789abcdef\"", "written into", "file ="),
     ("ca = \"tls/chain.pem\"", "verify = «false", "pretend", "`ca`"),
     ("owner = { cookie = \"own\" }\n", "", "taken for its owner", "`owner`"),
