@@ -81,7 +81,7 @@ pub struct Route {
     pub enforcement: Enforcement,
     /// How its requests are signed.
     pub signatures: Signatures,
-    /// Longest request body that is read where the route needs it read, in bytes (at most 64 KiB).
+    /// Longest request body that is read where the route needs it read, in bytes.
     pub max_body: usize,
     /// Longest pause of the upstream, where it differs from the upstream's own.
     pub read_timeout: Option<Duration>,

@@ -15,7 +15,7 @@ use crate::message::Selector;
 use crate::message::select::Source;
 
 /// Longest request body that can be read before it is forwarded, in bytes.
-const BODY: u64 = 64 << 10;
+const BODY: u64 = 64 << 20;
 
 const KINDS: &[(&str, Kind)] = &[
     ("pass", Kind::Pass),
@@ -119,7 +119,10 @@ impl Routing<'_> {
                 interaction: selector.flatten(),
                 enforcement,
                 signatures,
-                max_body: max_body.unwrap_or(64 << 10),
+                max_body: max_body.unwrap_or(match kind {
+                    Some(Kind::Webhook) => self.channel.inspection.max_body,
+                    _ => 64 << 10,
+                }),
                 read_timeout,
             }),
             node: path_node?,

@@ -13,7 +13,7 @@ use serde_json::Map;
 use super::admit;
 use super::body;
 use super::inject::Injected;
-use super::{request, socket, webhook};
+use super::{read, request, socket, webhook};
 use crate::channel::{Channel, Kind, Link, Route};
 use crate::config::Config;
 use crate::decision::{self, Asked, Asker, ForAnswer, ForRequest};
@@ -175,7 +175,7 @@ pub async fn explain(
         _ => Body::new(bytes),
     };
     let unread =
-        route.kind == Kind::Webhook && request::passes_unread(route, Some(request.body.len()));
+        route.kind == Kind::Webhook && read::passes_unread(route, Some(request.body.len()));
     if route.reads_body() && !unread && request.body.len() > route.longest_body() {
         return Ok(said.refuse(Reason::BodyTooLarge));
     }

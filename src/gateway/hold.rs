@@ -16,7 +16,7 @@ use http::StatusCode;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use super::request::content_length;
+use super::read::content_length;
 
 /// Where an answer stands.
 #[derive(Default)]

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `admit` | ambiguous targets, hosts, duplicated headers are refused |
 //! | `endpoints` | our own addresses: login return, `continue`, key set, page |
+//! | `read` | a request body is read as a whole where something depends on it |
 //! | `request` | route → body → interaction → proof → verdict → side call |
 //! | `signed` | signatures of what comes are checked, of what leaves made |
 //! | `webhook` | the judgement on a request of the backend's to the client |
@@ -40,6 +41,7 @@ mod link;
 mod patience;
 mod peer;
 mod proxy;
+mod read;
 mod release;
 mod request;
 mod resend;

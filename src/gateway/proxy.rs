@@ -144,11 +144,13 @@ impl ProxyHttp for Proxy {
         end: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        if let (Some(edited), true) = (&exchange.edited, body.is_some()) {
-            *body = Some(edited.clone());
+        if let Some(whole) = exchange.whole() {
+            if body.is_some() {
+                *body = Some(whole.clone());
+            }
             return Ok(());
         }
-        let unanswered = exchange.body.is_none() && session.response_written().is_none();
+        let unanswered = session.response_written().is_none();
         let length = body.as_ref().map_or(0, Bytes::len);
         if unanswered && !exchange.pace.took(length, exchange.config.timeouts.body) {
             return Err(withheld(exchange, Reason::BodyTimeout));

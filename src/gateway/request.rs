@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_ENCODING, CONTENT_LENGTH, ORIGIN};
+use bytes::Bytes;
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use http::{HeaderMap, Method};
 use pingora::proxy::Session;
 use serde_json::{Map, Value};
@@ -15,25 +15,21 @@ use super::admit;
 use super::body;
 use super::endpoints;
 use super::exchange::{Asked, Exchange};
-use super::respond::{self, Reply};
-use super::{challenge, release, signed, socket, webhook};
-use crate::channel::{Channel, Enforcement, Kind, Login, Owner, Resume, Route, Unreadable};
+use super::respond::Reply;
+use super::{challenge, read, release, signed, socket, webhook};
+use crate::channel::{Channel, Enforcement, Kind, Login, Owner, Resume, Route};
 use crate::decision::{self, ForRequest, Forward};
 use crate::identity::{self, Caches, Proof};
 use crate::interaction::store::Key;
 use crate::interaction::{Evidence, Identity, Interaction};
 use crate::login::LoginToken;
-use crate::message::{Body, RequestView};
+use crate::message::RequestView;
 use crate::outbound::Bounds;
 use crate::reason::Reason;
 use crate::time::Time;
 
 /// Longest answer of a side call that is read.
 const SIDE_CALL_ANSWER: usize = 64 << 10;
-
-/// Longest body in bytes that is read on a route on which nothing but the managed
-/// members in it concerns us.
-const SHORT_BODY: usize = 16 << 10;
 
 /// Longest interaction id in bytes: it is kept for every conversation.
 pub(super) const MAX_INTERACTION_ID: usize = 512;
@@ -104,7 +100,7 @@ pub(super) async fn arrive(
         return Ok(refuse(session, exchange, Some(&route.channel), reason));
     }
 
-    if let Err(reason) = read_body(session, exchange, &route).await? {
+    if let Err(reason) = read::read_body(session, exchange, &route).await? {
         return Ok(refuse(session, exchange, Some(&route.channel), reason));
     }
     let body = exchange.body.as_ref().map(|body| &body.bytes()[..]);
@@ -173,93 +169,6 @@ fn preflight_method(method: &Method, headers: &HeaderMap) -> Option<Method> {
         return None;
     }
     Method::from_bytes(headers.get(ACCESS_CONTROL_REQUEST_METHOD)?.as_bytes()).ok()
-}
-
-/// Reads the body where something on this route depends on it, and arms the edit
-/// of a body that streams by.
-async fn read_body(
-    session: &mut Session,
-    exchange: &mut Exchange,
-    route: &Route,
-) -> pingora::Result<Result<(), Reason>> {
-    let reads = route.reads_body();
-    if !reads && exchange.config.managed_members.is_empty() {
-        return Ok(Ok(()));
-    }
-    if session.as_downstream_mut().is_body_empty() {
-        exchange.body = reads.then(|| Body::new(Bytes::new()));
-        return Ok(Ok(()));
-    }
-    let headers = &session.req_header().headers;
-    let webhook = route.kind == Kind::Webhook;
-    if headers.contains_key(CONTENT_ENCODING) && !webhook {
-        return Ok(Err(Reason::BadBody));
-    }
-    if webhook && passes_unread(route, content_length(headers)) {
-        return Ok(Ok(()));
-    }
-    if !reads && !is_short(headers) {
-        exchange.edit.arm();
-        return Ok(Ok(()));
-    }
-    // pingora hands the buffered body on to the upstream by itself.
-    session.enable_retry_buffering();
-    respond::go_on(session).await?;
-    let most = if reads {
-        route.longest_body()
-    } else {
-        SHORT_BODY
-    };
-    let limit = exchange.config.timeouts.body;
-    let whole = tokio::time::timeout(limit, whole_body(session, most)).await;
-    Ok(match whole.unwrap_or(Ok(Err(Reason::BodyTimeout)))? {
-        Ok(body) => {
-            let headers = &session.req_header().headers;
-            exchange.body = Some(match webhook {
-                true => Body::of(headers, body, route.channel.inspection.max_body),
-                false => Body::new(body),
-            });
-            Ok(())
-        }
-        Err(reason) => Err(reason),
-    })
-}
-
-/// The body as a whole, at most `most` bytes of it.
-async fn whole_body(session: &mut Session, most: usize) -> pingora::Result<Result<Bytes, Reason>> {
-    let length = content_length(&session.req_header().headers).unwrap_or_default();
-    let mut body = BytesMut::with_capacity(length.min(most));
-    while let Some(chunk) = session.read_request_body().await? {
-        if body.len() + chunk.len() > most {
-            return Ok(Err(Reason::BodyTooLarge));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    match session.retry_buffer_truncated() {
-        true => Ok(Err(Reason::BodyTooLarge)),
-        false => Ok(Ok(body.freeze())),
-    }
-}
-
-/// Whether a request of the backend's says that it is longer than what is read, and
-/// the channel lets such go on without a look at them.
-pub(super) fn passes_unread(route: &Route, length: Option<usize>) -> bool {
-    let inspection = &route.channel.inspection;
-    let most = route.longest_body();
-    inspection.oversize == Unreadable::Release
-        && !route.signatures.need_body()
-        && length.is_some_and(|length| length > most)
-}
-
-/// Whether a body is so short that reading it in advance is cheaper than sending it
-/// on in chunks because its length may change.
-fn is_short(headers: &HeaderMap) -> bool {
-    content_length(headers).is_some_and(|length| length <= SHORT_BODY)
-}
-
-/// The length that a head announces, in bytes.
-pub(super) fn content_length(headers: &HeaderMap) -> Option<usize> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Everything between the route and the backend.
@@ -604,50 +513,6 @@ pub(super) fn call_values(
     values.insert("login_time".into(), login_time.secs().into());
     values.insert("outcome".into(), outcome.into());
     values
-}
-
-impl Route {
-    /// Longest request body that is read, in bytes.
-    pub(super) fn longest_body(&self) -> usize {
-        match self.kind {
-            Kind::Webhook => self.max_body.min(self.channel.inspection.max_body),
-            _ => self.max_body,
-        }
-    }
-
-    /// Whether something on this route depends on the request's body.
-    pub(super) fn reads_body(&self) -> bool {
-        let channel = &self.channel;
-        let conversation = matches!(self.kind, Kind::Message | Kind::PreChat | Kind::End);
-        let proves = self.enforcement != Enforcement::Off;
-        self.interaction
-            .as_ref()
-            .is_some_and(|selector| selector.needs_body())
-            || conversation && !channel.inject.members.is_empty()
-            || conversation
-                && matches!(&channel.owner, Some(Owner::Selector(selector)) if selector.needs_body())
-            || proves && channel.verifiers.iter().any(needs_body)
-            || self.signatures.need_body()
-            || self.kind == Kind::Webhook
-            || self.kind == Kind::Message
-                && channel.login.as_ref().is_some_and(|login| {
-                    matches!(login.resume, Resume::Replay { .. })
-                        || login
-                            .challenge
-                            .captures
-                            .iter()
-                            .any(|(_, selector)| selector.needs_body())
-                })
-    }
-}
-
-/// Whether a verifier looks for its proof in the request's body.
-fn needs_body(verifier: &identity::Verifier) -> bool {
-    match &verifier.kind {
-        identity::Kind::Jwt(jwt) => jwt.from.needs_body(),
-        identity::Kind::Hmac(hmac) => hmac.identifier.needs_body() || hmac.hash.needs_body(),
-        identity::Kind::Session(_) => false,
-    }
 }
 
 impl Channel {

@@ -52,8 +52,7 @@ pub(super) fn sign(
     let Some(signature) = &signatures.sign else {
         return Ok(());
     };
-    let read = exchange.body.as_ref().map(|body| body.bytes());
-    let body = exchange.edited.as_ref().or(read).map(|body| &body[..]);
+    let body = exchange.whole().map(|body| &body[..]);
     // A sender that names its message does so for whoever receives it, too.
     let named = session.req_header().headers.get(webhook::ID);
     let named = named.filter(|_| !signatures.verify.is_empty());

@@ -3,6 +3,7 @@
 mod examples;
 mod explained;
 mod links;
+mod long;
 mod release;
 mod signatures;
 
@@ -266,7 +267,7 @@ fn an_authenticated_customer_gets_it_without_the_flag() {
 #[test]
 fn what_cannot_be_challenged_is_refused() {
     let chat = Chat::start("", "", "");
-    let long = "x".repeat(70 << 10);
+    let long = "x".repeat(1 << 20);
     let nameless = json!({"text": [CANARY], "protected": true});
     for (request, code) in [
         (hook(&nameless), "challenge-impossible"),
@@ -300,7 +301,7 @@ fn what_cannot_be_challenged_is_refused() {
 fn what_cannot_be_read_goes_on_where_the_channel_says_so() {
     let inspect = "[channel.web.inspect]\nundecodable = \"release\"\nmalformed = \"release\"\noversize = \"release\"\n";
     let chat = Chat::start("", inspect, "");
-    let long = protected("c", &"x".repeat(100 << 10)).to_string();
+    let long = protected("c", &"x".repeat(1 << 20)).to_string();
     for request in [
         hook(&json!({})).body("{\"protected\":true"),
         hook(&json!({"protected": true})).header("Content-Encoding", "x"),

@@ -31,7 +31,7 @@ const ERRORS: &[Case] = &[
     ("drain_timeout = \"10s\"", "drain_timeout = «\"2h\"", "at most 1h", ""),
     ("max_bytes = \"64MiB\"", "max_bytes = «\"64MB\"", "not a size", "\"64KiB\""),
     ("max_bytes = \"64MiB\"", "max_bytes = «64", "needs a unit", "\"64KiB\""),
-    ("max_body = \"16KiB\"", "max_body = «\"65KiB\"", "at most 64KiB", ""),
+    ("max_body = \"16KiB\"", "max_body = «\"65MiB\"", "at most 64MiB", ""),
     ("replay_max_body = \"32KiB\"", "replay_max_body = «\"1MiB\"", "at most 64KiB", ""),
     ("\"https://chat.example.com/\"", "«\"chat.example.com\"", "must begin with http", "https://"),
     ("\"https://chat.example.com/\"", "«\"https://a:b@chat.example.com\"", "user or password", ""),

@@ -1,0 +1,172 @@
+//! A request body that is read as a whole before anything is decided, where something
+//! on the route depends on it.
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
+use pingora::proxy::Session;
+
+use super::exchange::Exchange;
+use super::respond;
+use crate::channel::{Enforcement, Kind, Owner, Resume, Route, Unreadable};
+use crate::identity;
+use crate::message::Body;
+use crate::reason::Reason;
+
+/// Longest body in bytes that pingora keeps to send it on, and that comes in one piece.
+const BUFFER: usize = 64 << 10;
+
+/// Longest body in bytes that is read on a route on which nothing but the managed
+/// members in it concerns us.
+const SHORT_BODY: usize = 16 << 10;
+
+/// Reads the body where something on this route depends on it, and arms the edit
+/// of a body that streams by.
+pub(super) async fn read_body(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    route: &Route,
+) -> pingora::Result<Result<(), Reason>> {
+    let reads = route.reads_body();
+    if !reads && exchange.config.managed_members.is_empty() {
+        return Ok(Ok(()));
+    }
+    if session.as_downstream_mut().is_body_empty() {
+        exchange.body = reads.then(|| Body::new(Bytes::new()));
+        return Ok(Ok(()));
+    }
+    let headers = &session.req_header().headers;
+    let webhook = route.kind == Kind::Webhook;
+    if headers.contains_key(CONTENT_ENCODING) && !webhook {
+        return Ok(Err(Reason::BadBody));
+    }
+    if webhook && passes_unread(route, content_length(headers)) {
+        return Ok(Ok(()));
+    }
+    if !reads && !is_short(headers) {
+        exchange.edit.arm();
+        return Ok(Ok(()));
+    }
+    respond::go_on(session).await?;
+    let most = if reads {
+        route.longest_body()
+    } else {
+        SHORT_BODY
+    };
+    let limit = exchange.config.timeouts.body;
+    let whole = tokio::time::timeout(limit, whole_body(session, most)).await;
+    Ok(match whole.unwrap_or(Ok(Err(Reason::BodyTimeout)))? {
+        Ok(body) => {
+            let headers = &session.req_header().headers;
+            exchange.body = Some(match webhook {
+                true => Body::of(headers, body, route.channel.inspection.max_body),
+                false => Body::new(body),
+            });
+            Ok(())
+        }
+        Err(reason) => Err(reason),
+    })
+}
+
+/// The body as a whole, at most `most` bytes of it.
+///
+/// pingora sends on what its own buffer holds, and nothing where that ran over. Of a
+/// body whose length is known the buffer gets the end alone, in the place of which
+/// [`Exchange::whole`] puts everything.
+async fn whole_body(session: &mut Session, most: usize) -> pingora::Result<Result<Bytes, Reason>> {
+    let headers = &session.req_header().headers;
+    let chunked = headers.contains_key(TRANSFER_ENCODING);
+    let length = content_length(headers).filter(|_| !chunked);
+    let mut body = BytesMut::with_capacity(length.unwrap_or_default().min(most).min(BUFFER));
+    loop {
+        let left = length.map(|length| length.saturating_sub(body.len()));
+        // It takes no piece longer than this, so there is something left for it.
+        if left.is_none_or(|left| left <= BUFFER) {
+            session.enable_retry_buffering();
+        }
+        let Some(chunk) = session.read_request_body().await? else {
+            break;
+        };
+        if body.len() + chunk.len() > most || session.retry_buffer_truncated() {
+            return Ok(Err(Reason::BodyTooLarge));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    match body.is_empty() || session.get_retry_buffer().is_some() {
+        true => Ok(Ok(body.freeze())),
+        false => Ok(Err(Reason::BodyTooLarge)),
+    }
+}
+
+/// Whether a request of the backend's says that it is longer than what is read, and
+/// the channel lets such go on without a look at them.
+pub(super) fn passes_unread(route: &Route, length: Option<usize>) -> bool {
+    let inspection = &route.channel.inspection;
+    let most = route.longest_body();
+    inspection.oversize == Unreadable::Release
+        && !route.signatures.need_body()
+        && length.is_some_and(|length| length > most)
+}
+
+/// Whether a body is so short that reading it in advance is cheaper than sending it
+/// on in chunks because its length may change.
+fn is_short(headers: &HeaderMap) -> bool {
+    content_length(headers).is_some_and(|length| length <= SHORT_BODY)
+}
+
+/// The length that a head announces, in bytes.
+pub(super) fn content_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+impl Exchange {
+    /// The request's body as it goes on, where it was read.
+    pub(super) fn whole(&self) -> Option<&Bytes> {
+        let read = self.body.as_ref().map(Body::bytes);
+        self.edited.as_ref().or(read)
+    }
+}
+
+impl Route {
+    /// Longest request body that is read, in bytes.
+    pub(super) fn longest_body(&self) -> usize {
+        match self.kind {
+            Kind::Webhook => self.max_body.min(self.channel.inspection.max_body),
+            _ => self.max_body,
+        }
+    }
+
+    /// Whether something on this route depends on the request's body.
+    pub(super) fn reads_body(&self) -> bool {
+        let channel = &self.channel;
+        let conversation = matches!(self.kind, Kind::Message | Kind::PreChat | Kind::End);
+        let proves = self.enforcement != Enforcement::Off;
+        self.interaction
+            .as_ref()
+            .is_some_and(|selector| selector.needs_body())
+            || conversation && !channel.inject.members.is_empty()
+            || conversation
+                && matches!(&channel.owner, Some(Owner::Selector(selector)) if selector.needs_body())
+            || proves && channel.verifiers.iter().any(needs_body)
+            || self.signatures.need_body()
+            || self.kind == Kind::Webhook
+            || self.kind == Kind::Message
+                && channel.login.as_ref().is_some_and(|login| {
+                    matches!(login.resume, Resume::Replay { .. })
+                        || login
+                            .challenge
+                            .captures
+                            .iter()
+                            .any(|(_, selector)| selector.needs_body())
+                })
+    }
+}
+
+/// Whether a verifier looks for its proof in the request's body.
+fn needs_body(verifier: &identity::Verifier) -> bool {
+    match &verifier.kind {
+        identity::Kind::Jwt(jwt) => jwt.from.needs_body(),
+        identity::Kind::Hmac(hmac) => hmac.identifier.needs_body() || hmac.hash.needs_body(),
+        identity::Kind::Session(_) => false,
+    }
+}
