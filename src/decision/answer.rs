@@ -81,8 +81,12 @@ pub fn candidate(channel: &Channel, head: &AnswerView<'_>, level: Level) -> Cand
     if head.status.is_informational() {
         return Candidate::No;
     }
-    if let Some(format) = format(head.headers).filter(|_| !bodiless(head.status)) {
-        return streamed(channel, head, level, format);
+    if let Some(format) = stream(head.headers).filter(|_| !bodiless(head.status)) {
+        return match is_unreadable(head.headers) {
+            true if concerns_stream(channel, head) => Candidate::Unreadable,
+            true => Candidate::No,
+            false => streamed(channel, head, level, format),
+        };
     }
     if !channel.flags.iter().any(concerns) {
         let readable = !passes_by(channel, head.headers) && !is_unreadable(head.headers);
@@ -119,20 +123,42 @@ fn streamed(channel: &Channel, head: &AnswerView<'_>, level: Level, format: Form
     if channel.flags.iter().any(|flag| demands(&flag)) {
         return Candidate::Unreadable;
     }
-    let concerns = |flag: &Flag| flag.head(head) != Head::No;
-    match channel.flags.iter().any(concerns) {
+    match concerns_stream(channel, head) {
         true => Candidate::Stream(format),
         false => Candidate::No,
     }
 }
 
+/// Whether a message of the stream may be flagged.
+fn concerns_stream(channel: &Channel, head: &AnswerView<'_>) -> bool {
+    let flags = &mut channel.flags.iter();
+    flags.any(|flag| flag.head(head) != Head::No)
+}
+
+/// Whether a stream cannot be judged, and is not to go on for that: its head says who
+/// reads it now, not who will when the rest comes.
+fn is_blind(channel: &Channel, head: &AnswerView<'_>) -> bool {
+    let concerns = |flag: &Flag| !flag.observe && flag.head(head) != Head::No;
+    stream(head.headers).is_some()
+        && is_unreadable(head.headers)
+        && !bodiless(head.status)
+        && channel.inspection.undecodable == Unreadable::Block
+        && channel.flags.iter().any(concerns)
+}
+
 /// Decides on a whole answer. `answer.body` is `None` when it is longer than the
 /// channel's cap.
 pub fn answer(channel: &Channel, answer: &AnswerView<'_>, asker: Asker) -> ForAnswer {
-    match (answer.body, format(answer.headers)) {
-        (Some(_), Some(_)) => stream::whole(channel, answer, asker),
+    let verdict = match (answer.body, format(answer.headers)) {
+        (Some(body), Some(_)) if body.plain().is_ok() => stream::whole(channel, answer, asker),
         (Some(_), None) if channel.items.is_some() => items::whole(channel, answer, asker),
         _ => one(channel, answer, asker),
+    };
+    match verdict {
+        ForAnswer::Release { .. } if is_blind(channel, answer) => {
+            ForAnswer::Block(Reason::AnswerUndecodable)
+        }
+        verdict => verdict,
     }
 }
 
@@ -220,18 +246,13 @@ fn is_unreadable(headers: &HeaderMap) -> bool {
     let known = matches!(Charset::of(headers), Charset::Utf8 | Charset::SingleByte);
     Coding::of(headers) == Coding::Unknown
         || !known
-        || stream(headers).is_some() && !is_plain(headers)
-}
-
-/// Whether the body can be read as it comes.
-fn is_plain(headers: &HeaderMap) -> bool {
-    Coding::of(headers) == Coding::Identity && Charset::of(headers) == Charset::Utf8
+        || stream(headers).is_some() && Charset::of(headers) != Charset::Utf8
 }
 
 /// How messages follow one another in a body that says that it is a stream. One that
-/// would have to be decoded first is none.
+/// cannot be read is none.
 pub fn format(headers: &HeaderMap) -> Option<Format> {
-    stream(headers).filter(|_| is_plain(headers))
+    stream(headers).filter(|_| !is_unreadable(headers))
 }
 
 fn stream(headers: &HeaderMap) -> Option<Format> {

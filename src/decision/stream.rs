@@ -1,7 +1,7 @@
 //! A streamed answer: every message of it is an answer of its own, with the head
 //! of the stream.
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::ForAnswer;
@@ -25,6 +25,7 @@ impl StreamHead {
         let with = |kind| {
             let mut headers = headers.clone();
             headers.remove(CONTENT_LENGTH);
+            headers.remove(CONTENT_ENCODING);
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
             headers
         };
@@ -55,12 +56,13 @@ impl StreamHead {
 /// Decides on each message of a stream that has come to its end, or on each element of
 /// an answer that is judged by elements. Nothing for an answer that goes as a whole.
 pub fn messages(channel: &Channel, answer: &AnswerView<'_>, asker: Asker) -> Vec<ForAnswer> {
-    let (Some(body), Some(format)) = (answer.body, format(answer.headers)) else {
+    let plain = answer.body.and_then(|body| body.plain().ok());
+    let (Some(plain), Some(format)) = (plain, format(answer.headers)) else {
         let judged = super::items(channel, answer, asker);
         return judged.map_or(Vec::new(), |judged| judged.verdicts);
     };
     let head = StreamHead::new(answer.status, answer.headers);
-    let judged = format.pieces(body.bytes()).filter_map(|piece| match piece {
+    let judged = format.pieces(plain).filter_map(|piece| match piece {
         Piece::Event(event) => Some(head.judge(channel, &event, asker)),
         Piece::Filler(_) | Piece::Over { .. } => None,
     });

@@ -49,22 +49,30 @@ pub(super) fn edit_body(
             }
             return Ok(edited);
         }
+        Kind::Other => return edit_text(config, body, &[]),
+        // An array to one reader, a form with a managed field to another.
+        _ if edit_text(config, body, &[])?.is_some() => return Err(Reason::BadBody),
         Kind::Urlencoded => form::set_fields(body, paths, members).map_err(bad)?,
         Kind::Unsaid => form::set_fields(body, paths, &[]).map_err(bad)?,
-        Kind::Other => None,
     };
     Ok(edited.map(Bytes::from))
 }
 
-/// The same of a text that has no head to say what it is: JSON, if it opens like an object.
+/// The same of a text that has no head to say what it is: JSON, if it opens like an object
+/// or an array. In an array, nothing is set.
 pub(super) fn edit_text(
     config: &Config,
     body: &[u8],
     members: &[(&MemberPath, Value)],
 ) -> Result<Option<Bytes>, Reason> {
+    let members = match opening(body) {
+        Some(b'{') => members,
+        Some(b'[') => &[],
+        // A bare value has no members to take out or to set.
+        _ => return Ok(None),
+    };
     let needless = members.is_empty() && !config.managed_members.may_be_in(body);
-    // An array or a bare value has no members to take out or to set.
-    if config.managed_members.is_empty() || !looks_like_object(body) || needless {
+    if config.managed_members.is_empty() || needless {
         return Ok(None);
     }
     let value = |path: &MemberPath| {
@@ -109,8 +117,8 @@ fn leads(byte: &u8) -> bool {
 }
 
 /// The edit of a request body that streams by on a route that does not read it:
-/// managed members are taken out of a JSON object, which is held for that, and managed
-/// fields out of a form, which is not; anything else passes.
+/// managed members are taken out of a JSON object or array, which is held for that, and
+/// managed fields out of a form, which is not; anything else passes.
 #[derive(Default)]
 pub(super) struct BodyEdit {
     armed: bool,
@@ -121,8 +129,8 @@ pub(super) struct BodyEdit {
 enum Way {
     /// Nothing yet.
     Undecided(BytesMut),
-    /// An object, as far as it came.
-    Object(BytesMut),
+    /// An object or an array, as far as it came.
+    Json(BytesMut),
     /// A form.
     Form(FormEditor),
     /// A multipart.
@@ -197,7 +205,7 @@ impl Way {
                         Self::Multipart(Box::new(MultipartEditor::new(boundary)))
                     }
                     (_, None) if !end => return within_cap(held),
-                    (_, Some(b'{')) => Self::Object(BytesMut::new()),
+                    (_, Some(b'{' | b'[')) => Self::Json(BytesMut::new()),
                     (Kind::Urlencoded | Kind::Unsaid, _) => Self::Form(FormEditor::default()),
                     (Kind::Other, _) => Self::Passing,
                 };
@@ -205,7 +213,7 @@ impl Way {
                 *self = way;
                 return self.take(config, headers, held, end);
             }
-            Self::Object(held) => {
+            Self::Json(held) => {
                 held.extend_from_slice(&bytes);
                 if !end {
                     return within_cap(held);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, ACCEPT_RANGES, CACHE_CONTROL, TRANSFER_ENCODING};
+use http::header::{ACCEPT, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, TRANSFER_ENCODING};
 use http::{HeaderMap, Version};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -29,7 +29,9 @@ use crate::channel::{Channel, OnExpiry, Route};
 use crate::decision::{self, Asker, ForAnswer, StreamHead};
 use crate::interaction::{Level, TokenHash};
 use crate::message::Body;
+use crate::message::coding::{Coding, Undecoded};
 use crate::message::stream::{Decoder, Event, Format, Piece};
+use crate::message::unpack::Unpacker;
 use crate::reason::Reason;
 
 /// The error by which a stream ends before the backend ends it.
@@ -38,6 +40,8 @@ pub(super) const ENDED: ErrorType = ErrorType::Custom("the login ended");
 /// A stream on its way to the customer.
 pub(super) struct Stream {
     format: Format,
+    /// Where it comes in a coding; it goes on without.
+    unpacker: Option<Unpacker>,
     decoder: Decoder,
     head: StreamHead,
     /// The level of whom the latest message was for.
@@ -62,8 +66,16 @@ impl Stream {
             return Ok(());
         };
         let channel = &route.channel;
+        let unpacker = match Coding::of(&head.headers) {
+            Coding::Identity => None,
+            coding => Some(
+                Unpacker::new(coding, channel.inspection.max_body)
+                    .map_err(|_| Error::new_in(ErrorType::InternalError))?,
+            ),
+        };
         let stream = Self {
             format,
+            unpacker,
             decoder: format.decoder(channel.max_event()),
             head: StreamHead::new(head.status, &head.headers),
             level: exchange.asker.level,
@@ -77,6 +89,7 @@ impl Stream {
             }
         }
         verdict::forget_body(head);
+        head.remove_header(&CONTENT_ENCODING);
         head.remove_header(&ACCEPT_RANGES);
         // Whom it is for is decided message by message: no cache knows.
         let untouched = head
@@ -113,9 +126,7 @@ impl Stream {
         else {
             return Ok(());
         };
-        if let Some(bytes) = chunk.take() {
-            stream.decoder.feed(&bytes);
-        }
+        let unreadable = stream.feed(chunk.take()).err();
         let mut passing = Passing {
             stream: &mut stream,
             state,
@@ -124,20 +135,41 @@ impl Stream {
             route: &route,
             out: BytesMut::new(),
         };
-        let passed = passing.all(end);
+        let passed = match unreadable {
+            None => passing.all(end),
+            Some(reason) => passing.all(false).and(Err(Ended(reason))),
+        };
         let out = passing.out.freeze();
         match passed {
             Ok(()) => *chunk = (!out.is_empty()).then_some(out),
-            Err(Ended) => stream.last = out,
+            Err(Ended(_)) => stream.last = out,
         }
         exchange.stream = Some(stream);
         match passed {
             Ok(()) => Ok(()),
-            Err(Ended) => {
-                exchange.reason = Reason::LoginEnded;
+            Err(Ended(reason)) => {
+                exchange.reason = reason;
+                // Where the head has not left yet, it is what is answered.
+                exchange.withheld = Some(reason);
                 Err(Error::new_in(ENDED))
             }
         }
+    }
+
+    /// Takes a chunk in; why nothing can be read from there on.
+    fn feed(&mut self, chunk: Option<Bytes>) -> Result<(), Reason> {
+        let (Some(chunk), unpacker) = (chunk, &mut self.unpacker) else {
+            return Ok(());
+        };
+        let text = match unpacker {
+            None => chunk,
+            Some(unpacker) => unpacker.push(&chunk).map_err(|error| match error {
+                Undecoded::TooLong => Reason::AnswerTooLarge,
+                Undecoded::Broken => Reason::AnswerUndecodable,
+            })?,
+        };
+        self.decoder.feed(&text);
+        Ok(())
     }
 
     /// Writes what passes of a stream that [`Stream::chunk`] ended, and its end.
@@ -151,9 +183,9 @@ impl Stream {
     }
 }
 
-/// A stream is ended before the next message.
+/// A stream is ended before the next message, and why.
 #[derive(Clone, Copy)]
-struct Ended;
+struct Ended(Reason);
 
 /// What is needed to let a message pass, or not.
 struct Passing<'a> {
@@ -209,7 +241,7 @@ impl Passing<'_> {
         let fallen = asker.level < self.stream.level;
         self.stream.level = asker.level;
         match self.channel().streaming.on_expiry {
-            OnExpiry::Close if fallen => Err(Ended),
+            OnExpiry::Close if fallen => Err(Ended(Reason::LoginEnded)),
             OnExpiry::Close | OnExpiry::Anonymous => Ok(asker),
         }
     }

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, TRANSFER_ENCODING};
 
 /// Largest window of a Zstandard body, as a power of two (RFC 9659).
-const ZSTD_WINDOW: u32 = 23;
+pub(super) const ZSTD_WINDOW: u32 = 23;
 
 /// A content coding (RFC 9110, section 8.4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -209,15 +209,15 @@ pub(super) fn narrow(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod testing {
     use std::io::Write;
 
-    use http::{HeaderName, HeaderValue};
-    use proptest::prelude::*;
+    use super::Coding;
 
-    use super::*;
+    pub(crate) const CODINGS: [Coding; 4] =
+        [Coding::Gzip, Coding::Deflate, Coding::Brotli, Coding::Zstd];
 
-    fn encode(coding: Coding, text: &[u8]) -> Vec<u8> {
+    pub(crate) fn encode(coding: Coding, text: &[u8]) -> Vec<u8> {
         let level = flate2::Compression::default();
         match coding {
             Coding::Gzip => {
@@ -239,8 +239,17 @@ mod tests {
             Coding::Identity | Coding::Unknown => text.to_vec(),
         }
     }
+}
 
-    const CODINGS: [Coding; 4] = [Coding::Gzip, Coding::Deflate, Coding::Brotli, Coding::Zstd];
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use http::{HeaderName, HeaderValue};
+    use proptest::prelude::*;
+
+    use super::testing::{CODINGS, encode};
+    use super::*;
 
     fn head(name: HeaderName, values: &[&str]) -> HeaderMap {
         let value = |text: &&str| (name.clone(), HeaderValue::from_str(text).unwrap());

@@ -74,8 +74,10 @@ impl MemberPath {
 /// sets those that have a value, creating objects on the way. Numbers, order,
 /// blanks of all else stay byte for byte.
 ///
-/// Where an object on the way is given twice, the member is set in every copy.
-/// When the top is not an object, or something on the way to a member that
+/// Where an object on the way is given twice, the member is set in every copy. Where
+/// the top is an array, they are removed from each element, and from those of arrays in
+/// it; nothing can be set there.
+/// When the top is no object, or something on the way to a member that
 /// has to be set is not an object: `Malformed`. Nothing to remove and nothing to
 /// set returns `None`: the body can be forwarded as it is.
 pub fn set_members(
@@ -92,7 +94,7 @@ pub fn set_members(
         place.remove = true;
         place.set = *value;
     }
-    Editor::new(body, any_case)?.run(&plan)
+    Editor::new(body, any_case)?.run(&plan, Reach::Each)
 }
 
 /// Removes every member (and array element) that `query` selects in any reading,
@@ -114,7 +116,7 @@ pub fn remove_selected(body: &[u8], query: &super::JsonPath) -> Result<Option<Ve
             place.remove = true;
         }
     }
-    Editor::new(body, str::to_owned)?.run(&plan)
+    Editor::new(body, str::to_owned)?.run(&plan, Reach::Whole)
 }
 
 /// A name without its case; upper first, so that `ſ` becomes `s`. `İ` is `i` to readers
@@ -162,6 +164,15 @@ impl Plan<'_> {
     }
 }
 
+/// What a plan is for.
+#[derive(Clone, Copy)]
+enum Reach {
+    /// The value.
+    Whole,
+    /// The value, or if it is an array each of its elements.
+    Each,
+}
+
 /// Copies a body and carries out a plan on the way.
 struct Editor<'a> {
     body: &'a [u8],
@@ -183,9 +194,9 @@ impl<'a> Editor<'a> {
         })
     }
 
-    fn run(mut self, plan: &Plan<'_>) -> Result<Option<Vec<u8>>, Malformed> {
+    fn run(mut self, plan: &Plan<'_>, reach: Reach) -> Result<Option<Vec<u8>>, Malformed> {
         self.copy(0..self.scanner.at());
-        self.value(plan, true)?;
+        self.value(plan, true, reach)?;
         let rest = self.scanner.at();
         self.scanner.end()?;
         self.copy(rest..self.body.len());
@@ -193,7 +204,7 @@ impl<'a> Editor<'a> {
     }
 
     /// Copies one value; sets members in it only where it goes by its exact name.
-    fn value(&mut self, plan: &Plan<'_>, exact: bool) -> Result<(), Malformed> {
+    fn value(&mut self, plan: &Plan<'_>, exact: bool, reach: Reach) -> Result<(), Malformed> {
         let from = self.scanner.at();
         let start = self.scanner.start()?;
         self.copy(from..self.scanner.at());
@@ -203,7 +214,7 @@ impl<'a> Editor<'a> {
                 "a member has to be set in what is no object, before byte {}",
                 self.scanner.at()
             ))),
-            Start::Array => self.array(plan),
+            Start::Array => self.array(plan, reach),
             _ => Ok(()),
         }
     }
@@ -218,6 +229,7 @@ impl<'a> Editor<'a> {
             if exact {
                 met.insert(name.into_owned());
             }
+            let below = below.map(|below| (below, Reach::Whole));
             from = self.piece(from, below, exact, &mut pieces)?;
         }
         self.rest(from, &pieces);
@@ -234,14 +246,18 @@ impl<'a> Editor<'a> {
         Ok(())
     }
 
-    fn array(&mut self, plan: &Plan<'_>) -> Result<(), Malformed> {
+    fn array(&mut self, plan: &Plan<'_>, reach: Reach) -> Result<(), Malformed> {
         let mut pieces = Pieces::default();
         let mut from = self.scanner.at();
         for index in 0.. {
             if !self.scanner.element()? {
                 break;
             }
-            let below = plan.below.get(&Step::Index(index));
+            let below = match reach {
+                Reach::Whole => plan.below.get(&Step::Index(index)),
+                Reach::Each => Some(plan),
+            };
+            let below = below.map(|below| (below, reach));
             from = self.piece(from, below, false, &mut pieces)?;
         }
         self.rest(from, &pieces);
@@ -254,21 +270,21 @@ impl<'a> Editor<'a> {
     fn piece(
         &mut self,
         from: usize,
-        plan: Option<&Plan<'_>>,
+        plan: Option<(&Plan<'_>, Reach)>,
         exact: bool,
         pieces: &mut Pieces,
     ) -> Result<usize, Malformed> {
         pieces.met = true;
-        if plan.is_some_and(|plan| plan.remove) {
+        if plan.is_some_and(|(plan, _)| plan.remove) {
             self.scanner.skip()?;
             self.changed = true;
             return Ok(self.scanner.blanks() + 1);
         }
         self.separate(pieces);
         let mut copied = from;
-        if let Some(plan) = plan {
+        if let Some((plan, reach)) = plan {
             self.copy(from..self.scanner.at());
-            self.value(plan, exact)?;
+            self.value(plan, exact, reach)?;
             copied = self.scanner.at();
         } else {
             self.scanner.skip()?;
@@ -409,6 +425,20 @@ mod tests {
             ),
             edited(r#"{"m":{"id":"x"},"M":{"b":0},"m":{"id":"x"}}"#)
         );
+    }
+
+    #[test]
+    fn managed_members_go_from_each_element_of_an_array() {
+        assert_eq!(
+            set(
+                r#" [{"m":{"id":1},"a":1}, [{"M":{"ID":2}}] ,"m", {"x":[{"m":{"id":3}}]}]"#,
+                &[("m.id", None)]
+            ),
+            edited(r#" [{"m":{},"a":1}, [{"M":{}}] ,"m", {"x":[{"m":{"id":3}}]}]"#)
+        );
+        // An array on the way is none of the top.
+        assert_eq!(set(r#"{"m":[{"id":1}]}"#, &[("m.id", None)]), Ok(None));
+        assert!(set("[{", &[("m.id", None)]).is_err());
     }
 
     #[test]

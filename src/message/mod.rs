@@ -2,7 +2,7 @@
 //!
 //! [`view`] shows a request or an answer to whoever asks; [`select`] takes one
 //! value out of it; [`json`] reads bodies the way a suspicious reader does;
-//! [`coding`] undoes how they are written; [`links`] changes the URLs in one;
+//! [`coding`] undoes how they are written, [`unpack`] while they come; [`links`] changes the URLs in one;
 //! [`edit`] changes members of a JSON body and nothing else, [`elements`] those of an
 //! array; [`form`] and [`multipart`] do so for the fields of forms; [`managed`] tells which
 //! bodies it has to look into; [`header`] knows
@@ -24,6 +24,7 @@ pub mod select;
 pub mod sse;
 pub mod stream;
 pub mod target;
+pub mod unpack;
 pub mod view;
 pub mod websocket;
 

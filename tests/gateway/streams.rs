@@ -1,5 +1,6 @@
 //! Streamed answers: server-sent events and lines of JSON, judged one by one.
 
+use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -411,4 +412,76 @@ fn a_backend_that_is_silent_for_longer_than_its_time_limit_is_not_cut() {
     std::thread::sleep(Duration::from_millis(600));
     feed.say("data: still here\n\n");
     assert_eq!(stream.event(), "data: still here\n\n");
+}
+
+/// A stream in a coding that nobody asked for: a customer who was authenticated at its
+/// head is not when the login has run out.
+#[test]
+fn a_coded_stream_is_decoded_and_judged() {
+    for on_expiry in ["anonymous", "close"] {
+        let feed = Feed::start("text/event-stream\r\nContent-Encoding: gzip");
+        let tables = format!("{OWNER}[channel.web.stream]\non_expiry = \"{on_expiry}\"\n");
+        let gateway = Gateway::start(&setup::channel(&feed.origin, "", &tables));
+        let mut ann = gateway.browser();
+        ann.get("/chat/ann/hello");
+        let mut stream = Listener::open(gateway.plain, "/chat/ann/events", &ann);
+        assert!(
+            !stream.head.to_lowercase().contains("content-encoding"),
+            "{}",
+            stream.head
+        );
+        let mut gzip = Gzip::default();
+        let plain = "data: {\"text\":\"one\"}\n\n";
+        feed.say(gzip.next(plain));
+        assert_eq!(stream.event(), plain);
+        feed.say(gzip.next(&flagged()));
+        let url = login_url(&stream.event());
+        assert_eq!(gateway.site.log_in(&url, "alice").status, 200);
+        feed.say(gzip.next(&flagged()));
+        assert!(stream.event().contains(CANARY));
+        gateway.clock.advance(Duration::from_secs(1800));
+        feed.say(gzip.next(&flagged()));
+        if on_expiry == "close" {
+            assert_eq!(stream.rest(), "");
+            continue;
+        }
+        login_url(&stream.event());
+        // What is no gzip any more ends it.
+        feed.say(format!("data: {CANARY}\n\n"));
+        assert_eq!(stream.rest(), "");
+    }
+}
+
+#[test]
+fn a_stream_that_cannot_be_decoded_is_blocked_for_everybody() {
+    let origin = Origin::start(|seen: &Seen| match seen.target.contains("/events") {
+        true => Reply::new(200, CANARY)
+            .header("Content-Type", EVENTS)
+            .header("Content-Encoding", "compress"),
+        false => setup::answer(seen),
+    });
+    let gateway = Gateway::start(&setup::channel(&origin, "", OWNER));
+    let mut ann = setup::logged_in(&gateway, "ann");
+    for browser in [&mut ann, &mut gateway.browser()] {
+        let answer = browser.get("/chat/ann/events");
+        assert_eq!(answer.code(), "answer-undecodable");
+    }
+}
+
+/// A gzip encoder that flushes after each text.
+struct Gzip(flate2::write::GzEncoder<Vec<u8>>);
+
+impl Default for Gzip {
+    fn default() -> Self {
+        let level = flate2::Compression::default();
+        Self(flate2::write::GzEncoder::new(Vec::new(), level))
+    }
+}
+
+impl Gzip {
+    fn next(&mut self, text: &str) -> Vec<u8> {
+        self.0.write_all(text.as_bytes()).unwrap();
+        self.0.flush().unwrap();
+        std::mem::take(self.0.get_mut())
+    }
 }

@@ -327,6 +327,7 @@ fn the_clients_copy_of_a_managed_member_is_gone() {
         r#"{"metadata":{},"metadata":{"customer":{"a":"spoofed"}}}"#,
         r#"{"metadata":[{"customer":"spoofed"}]}"#,
         r#"[{"metadata":{"customer":"spoofed"}}]"#,
+        r#"[1, [{"Metadata":{"cust\u006fmer":"spoofed"}}]]"#,
     ] {
         for kind in [
             "application/json",
@@ -341,7 +342,7 @@ fn the_clients_copy_of_a_managed_member_is_gone() {
                     .header("Content-Type", kind)
                     .body(body);
                 let answer = gateway.wire().exchange(&request);
-                let array = body.starts_with('[') || body.contains(":[");
+                let array = body.contains(":[");
                 for seen in origin.seen() {
                     // What has the member elsewhere is not the managed member.
                     assert!(array || !seen.contains("spoofed"), "{body} {kind} {target}");
@@ -362,7 +363,7 @@ fn a_stream_that_cannot_be_judged_is_not_waited_for() {
         for stream in endless.incoming() {
             let mut stream = stream.unwrap();
             let _ = stream.read(&mut [0; 4096]);
-            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: compress\r\nTransfer-Encoding: chunked\r\n\r\n";
             let event = format!("data: {CANARY}\n\n");
             write!(stream, "{head}{:x}\r\n{event}\r\n", event.len()).unwrap();
             open.push(stream);
