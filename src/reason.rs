@@ -94,6 +94,10 @@ reasons! {
     SessionUnknown "session-unknown" 401 "Authentication failed.";
     /// What the proof is checked against cannot be reached.
     VerifierUnavailable "verifier-unavailable" 503 "Authentication is not available just now.";
+    /// The route demands a higher level, and the customer got a challenge in place of an answer.
+    LevelDemanded "level-demanded" 200 "Authentication is required.";
+    /// The route demands a higher level, and nobody can be asked to log in here: the channel has no login, or this is a WebSocket.
+    LevelTooLow "level-too-low" 403 "Authentication is required.";
     /// The interaction belongs to another subject.
     SubjectChanged "subject-changed" 403 "This conversation belongs to somebody else.";
     /// The interaction is owned by another client.
@@ -175,7 +179,9 @@ reasons! {
     ProviderUnavailable "provider-unavailable" 503 "The login is not available just now.";
     /// The identity provider answers other than it should. The login URL stays good.
     ProviderError "provider-error" 502 "The login is not available just now.";
-    /// The identity provider logged a customer out.
+    /// A logout with this message id was taken before, and is not done again.
+    LogoutRepeated "logout-repeated" 409 "This was done before.";
+    /// A customer was logged out: by the operator's server or the identity provider.
     LoggedOut "logged-out" 200 "";
     /// The login belongs to a chat in another browser.
     WrongBrowser "wrong-browser" 403 "The login could not be completed.";

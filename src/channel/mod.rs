@@ -60,6 +60,9 @@ pub struct Channel {
     pub link: Option<Link>,
     /// Mid-chat login; `None` blocks flagged answers.
     pub login: Option<Login>,
+    /// What a logout from the operator's server is signed with, where that is not the
+    /// key of the login page.
+    pub logout_key: Option<SecurityKeys>,
     /// A call that tells the backend of the identity before a message passes with it.
     pub side_call: Option<Call>,
     /// CORS headers on chatgate's own answers.
@@ -68,7 +71,18 @@ pub struct Channel {
     pub socket: Option<Socket>,
 }
 
+/// How far the time in a signed message may be from ours, where nobody says.
+pub const TOLERANCE: Duration = Duration::from_secs(5 * 60);
+
 impl Channel {
+    /// What a logout from the operator's server is verified with, and how far its time
+    /// may be from ours; `None` where the channel takes none.
+    pub fn logout_keys(&self) -> Option<(&SecurityKeys, Duration)> {
+        let page = self.login.as_ref().and_then(Login::page);
+        let own = self.logout_key.as_ref().map(|keys| (keys, TOLERANCE));
+        own.or(page.map(|page| (&page.keys, page.tolerance)))
+    }
+
     /// Longest message of a stream that is read, in bytes.
     pub fn max_event(&self) -> usize {
         self.streaming.max_event.unwrap_or(self.inspection.max_body)

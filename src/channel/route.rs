@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::Method;
 
 use super::{Channel, Signatures, Upstream};
+use crate::interaction::Level;
 use crate::message::Selector;
 use tree::{Node, Pattern};
 
@@ -24,6 +25,8 @@ pub enum Kind {
     Message,
     /// Carries messages from the backend to the client: requests are judged.
     Webhook,
+    /// Takes the login away; the interaction goes on.
+    Logout,
     /// Ends the interaction: its state goes.
     End,
     /// Refused.
@@ -38,6 +41,7 @@ impl Kind {
             Self::PreChat => "pre-chat",
             Self::Message => "message",
             Self::Webhook => "webhook",
+            Self::Logout => "logout",
             Self::End => "end",
             Self::Deny => "deny",
         }
@@ -79,6 +83,8 @@ pub struct Route {
     pub interaction: Option<Selector>,
     /// Whether a proof is asked for.
     pub enforcement: Enforcement,
+    /// The level below which the backend sees no request; [`Level::ANONYMOUS`] demands none.
+    pub level: Level,
     /// How its requests are signed.
     pub signatures: Signatures,
     /// Longest request body that is read where the route needs it read, in bytes.

@@ -10,6 +10,7 @@ use crate::channel::{Channel, Enforcement, Kind, LoginPlace, Owner, Resume, Rout
 use crate::config::selector::described;
 use crate::config::units::written;
 use crate::config::{Config, Diagnostic, load};
+use crate::interaction::Level;
 
 /// Checks the file; errors and warnings go to standard error, the summary to
 /// standard output. Fails when there is an error.
@@ -62,7 +63,7 @@ pub fn summary(config: &Config) -> String {
         let _ = writeln!(text, "channel {}: {}", channel.name, said(channel, config));
         let own = |route: &&std::sync::Arc<Route>| std::sync::Arc::ptr_eq(&route.channel, channel);
         for route in config.routes.iter().filter(own) {
-            let _ = writeln!(text, "  {}", line(route));
+            let _ = writeln!(text, "  {}", line(route, config));
         }
     }
     text
@@ -159,12 +160,13 @@ fn limit(span: Option<Duration>) -> String {
     })
 }
 
-fn line(route: &Route) -> String {
+fn line(route: &Route, config: &Config) -> String {
     let kind = match route.kind {
         Kind::Pass => "pass",
         Kind::PreChat => "pre-chat",
         Kind::Message => "message",
         Kind::Webhook => "webhook",
+        Kind::Logout => "logout",
         Kind::End => "end",
         Kind::Deny => "deny",
     };
@@ -186,6 +188,9 @@ fn line(route: &Route) -> String {
         Enforcement::Optional => ", proof optional",
     };
     text.push_str(enforcement);
+    if route.level > Level::ANONYMOUS {
+        let _ = write!(text, ", {} only", config.level_name(route.level));
+    }
     let signatures = &route.signatures;
     let names: Vec<_> = signatures.verify.iter().map(|one| &*one.name).collect();
     if !names.is_empty() {

@@ -1,4 +1,5 @@
-//! `chatgate sign`: makes what a login page would send back, for trying things out.
+//! `chatgate sign`: makes what a login page would send back, or a logout, for trying
+//! things out.
 
 use std::fmt;
 use std::fs;
@@ -10,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
-use crate::channel::Channel;
+use crate::channel::{Channel, Login};
 use crate::cli::check;
 use crate::config::Config;
 use crate::login::page::callback_url;
@@ -28,7 +29,11 @@ const VALID: Duration = Duration::from_secs(120);
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The login URL, the callback URL out of it, or the bare token
-    pub login: String,
+    #[arg(required_unless_present = "logout", conflicts_with = "logout")]
+    pub login: Option<String>,
+    /// Make a logout instead: `subject=alice`, `interaction=…` or `session=…`
+    #[arg(long, value_name = "WHOM", requires = "channel", conflicts_with_all = ["browser", "subject", "claims", "level"])]
+    pub logout: Option<String>,
     /// Take key, parameter names and our own address from this configuration
     #[arg(long, short, value_name = "FILE", conflicts_with = "key")]
     pub config: Option<PathBuf>,
@@ -72,7 +77,11 @@ pub enum Outcome {
 /// Prints the return.
 pub fn run(args: &Args) -> Result<(), String> {
     let config = args.config.as_deref().map(load).transpose()?;
-    let signed = Signed::new(args, config.as_ref(), Clock::system().now())?;
+    let now = Clock::system().now();
+    let signed = match &args.logout {
+        Some(whom) => Signed::logout(args, config.as_ref(), whom, now)?,
+        None => Signed::new(args, config.as_ref(), now)?,
+    };
     println!("{signed}");
     Ok(())
 }
@@ -96,17 +105,18 @@ impl Signed {
             channel,
             callback,
         } = Place::find(args, config)?;
-        let (keys, valid) = keys(args, config, &channel)?;
+        let page = |channel: &Channel| {
+            let page = channel.login.as_ref().and_then(Login::page);
+            page.map(|page| (page.keys.clone(), page.tolerance))
+        };
+        let (keys, valid) = keys(args, config, &channel, "no login page", page)?;
         let url = callback_url(&callback, &token);
         let mut members = members(args)?;
         members.insert("token".into(), token.expose().into());
         members.insert("channel".into(), channel.into());
 
         if !args.browser {
-            let body = Value::Object(members).to_string();
-            let id = format!("msg_{}", hex::encode(secret::random::<12>()));
-            let headers = webhook::sign(&keys, &id, now, body.as_bytes()).into();
-            return Ok(Self::Post { url, headers, body });
+            return Ok(Self::post(url, &keys, members, now));
         }
         if let Some(subject) = members.remove("subject") {
             members.insert("sub".into(), subject);
@@ -116,6 +126,36 @@ impl Signed {
         let jwt = jwt(&keys, &Value::Object(members));
         let url = format!("{url}&{}={jwt}", returned::RETURN);
         Ok(Self::Browser { url })
+    }
+
+    /// A logout, as the operator's server sends it.
+    fn logout(args: &Args, config: Option<&Config>, whom: &str, now: Time) -> Result<Self, String> {
+        let channel = args.channel.as_deref().unwrap_or_default();
+        let (name, value) = whom.split_once('=').unwrap_or_default();
+        if !["interaction", "subject", "session"].contains(&name) || value.is_empty() {
+            return Err("--logout: write subject=…, interaction=… or session=…".into());
+        }
+        let own = |channel: &Channel| {
+            let keys = channel.logout_keys();
+            keys.map(|(keys, tolerance)| (keys.clone(), tolerance))
+        };
+        let (keys, _) = keys(args, config, channel, "no key for logouts", own)?;
+        let own = config
+            .map(|config| format!("{}{}/logout/{channel}", config.public_url, config.endpoints));
+        let url = (args.callback.clone().or(own))
+            .ok_or("--callback is needed: nothing else says where to send it")?;
+        let members = Map::from_iter([
+            ("channel".to_owned(), channel.into()),
+            (name.to_owned(), value.into()),
+        ]);
+        Ok(Self::post(url, &keys, members, now))
+    }
+
+    fn post(url: String, keys: &SecurityKeys, members: Map<String, Value>, now: Time) -> Self {
+        let body = Value::Object(members).to_string();
+        let id = format!("msg_{}", hex::encode(secret::random::<12>()));
+        let headers = webhook::sign(keys, &id, now, body.as_bytes()).into();
+        Self::Post { url, headers, body }
     }
 }
 
@@ -151,7 +191,8 @@ impl Place {
             .and_then(|login| login.page())
             .map(|signing| signing.page.parameters.clone())
             .unwrap_or_default();
-        let (address, query) = args.login.split_once('?').unwrap_or((&args.login, ""));
+        let login = args.login.as_deref().unwrap_or_default();
+        let (address, query) = login.split_once('?').unwrap_or((login, ""));
         let values = pairs(query);
         let value = |name: &Option<Box<str>>| {
             let name = name.as_deref()?;
@@ -166,7 +207,7 @@ impl Place {
         let (found, token) = match inside {
             Some((callback, token)) => (Some(callback), token),
             None if signed => (None, value(&names.token).unwrap_or_default()),
-            None if query.is_empty() => (None, &*args.login),
+            None if query.is_empty() => (None, login),
             None => (
                 Some(address),
                 value(&Some(returned::TOKEN.into())).unwrap_or_default(),
@@ -203,7 +244,8 @@ fn known<'c>(args: &Args, config: &'c Config) -> Option<&'c Channel> {
         return config.channel(name).map(AsRef::as_ref);
     }
     let address = |url: &'c str| url.split_once('?').map_or(url, |(address, _)| address);
-    let (called, _) = args.login.split_once('?').unwrap_or_default();
+    let login = args.login.as_deref().unwrap_or_default();
+    let (called, _) = login.split_once('?').unwrap_or_default();
     let pages = || {
         let channels = config.channels.iter().map(AsRef::as_ref);
         channels.filter_map(|channel: &Channel| {
@@ -224,6 +266,8 @@ fn keys(
     args: &Args,
     config: Option<&Config>,
     channel: &str,
+    lacks: &str,
+    of: impl Fn(&Channel) -> Option<(SecurityKeys, Duration)>,
 ) -> Result<(SecurityKeys, Duration), String> {
     if let Some(key) = &args.key {
         let keys = SecurityKeys::parse([key.as_str()]);
@@ -238,10 +282,9 @@ fn keys(
     let config = config.ok_or("--config or --key is needed")?;
     let known = config.channel(channel);
     let known = known.ok_or_else(|| format!("there is no channel {channel:?}"))?;
-    let login = known.login.as_ref();
-    let page = login.and_then(|login| login.page());
-    let page = page.ok_or_else(|| format!("the channel {channel:?} has no login page"))?;
-    Ok((page.keys.clone(), page.tolerance.min(VALID)))
+    let (keys, tolerance) =
+        of(known).ok_or_else(|| format!("the channel {channel:?} has {lacks}"))?;
+    Ok((keys, tolerance.min(VALID)))
 }
 
 fn own_callback(config: &Config, channel: &str) -> String {

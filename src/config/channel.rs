@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::call::call;
+use super::call::{call, security_keys};
 use super::directory::Directories;
 use super::flag::{flags, inspection};
 use super::identity::verifiers;
@@ -22,6 +22,7 @@ use crate::channel::socket::Lapse;
 use crate::channel::template::CALL_NAMES;
 use crate::channel::{Binding, Channel, Enforcement, Kind, Owner, Route};
 use crate::identity::Kind as Verifies;
+use crate::interaction::Level;
 use crate::message::select::Source;
 
 /// What channels refer to.
@@ -91,6 +92,7 @@ fn channel<'t>(
             .get("link")
             .and_then(|node| link(node, table, shared.levels)),
         login: login(table, shared),
+        logout_key: table.get("logout_key").and_then(security_keys),
         side_call: side_call.and_then(|node| call(node, &call_names)),
         cors: table.get("cors").and_then(cors),
         socket: websocket.and_then(|node| socket(node, public)),
@@ -105,6 +107,7 @@ fn channel<'t>(
         endpoints: &shared.server.endpoints,
         upstreams: shared.upstreams,
         signed: &signed,
+        levels: shared.levels,
         identified: identity.is_some(),
     };
     let (written, complete) = match table.need("route") {
@@ -137,7 +140,8 @@ fn channel<'t>(
     if let Some(inspect) = inspect.filter(|_| flag_node.is_none()) {
         inspect.warn("nothing is inspected: this channel has no flag");
     }
-    if logs_in && flag_node.is_none() {
+    let demands = |written: &Written<'_>| written.route.level > Level::ANONYMOUS;
+    if logs_in && flag_node.is_none() && lacks(&demands) {
         table.warn("customers are never asked to log in: this channel has no flag");
     }
     for node in [inject, side_call]
@@ -162,7 +166,7 @@ fn channel<'t>(
     let sealed = |written: &Written<'_>| {
         let names = matches!(
             written.route.kind,
-            Kind::PreChat | Kind::Message | Kind::End
+            Kind::PreChat | Kind::Message | Kind::Logout | Kind::End
         );
         !names || !written.route.signatures.verify.is_empty()
     };
@@ -181,8 +185,9 @@ fn channel<'t>(
                 Enforcement::Required | Enforcement::Optional
             )
         };
-        let spoken =
-            |written: &&Written<'_>| matches!(written.route.kind, Kind::Message | Kind::End);
+        let spoken = |written: &&Written<'_>| {
+            matches!(written.route.kind, Kind::Message | Kind::Logout | Kind::End)
+        };
         for written in written
             .iter()
             .filter(spoken)

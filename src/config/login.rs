@@ -13,6 +13,7 @@ use super::server::Levels;
 use super::template::{Body, answer_status, body, content_type};
 use super::units::written;
 use super::url::Url;
+use crate::channel::TOLERANCE;
 use crate::channel::template::CHALLENGE_NAMES;
 use crate::channel::{Binding, ChallengeTemplate, Login, LoginPlace, Resume, SigningPage};
 use crate::interaction::{Clocks, Level};
@@ -221,7 +222,7 @@ fn page(table: &Table<'_>, url: Node<'_>) -> Option<SigningPage> {
         page: page?,
         keys: keys?,
         return_keys: return_keys.unwrap_or_default(),
-        tolerance: tolerance.unwrap_or(5 * MINUTE),
+        tolerance: tolerance.unwrap_or(TOLERANCE),
     })
 }
 

@@ -6,11 +6,13 @@ use http::Method;
 
 use super::reader::{Node, Report, Table, Wrong, clean, nearest};
 use super::selector::Scope;
+use super::server::Levels;
 use super::signature::Signed;
 use super::upstream::Upstreams;
 use super::url::host;
 use crate::channel::route::RouteError;
 use crate::channel::{Channel, Enforcement, Kind, Route, Routes, Upstream};
+use crate::interaction::Level;
 use crate::message::Selector;
 use crate::message::select::Source;
 
@@ -22,6 +24,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("pre-chat", Kind::PreChat),
     ("message", Kind::Message),
     ("webhook", Kind::Webhook),
+    ("logout", Kind::Logout),
     ("end", Kind::End),
     ("deny", Kind::Deny),
 ];
@@ -47,6 +50,7 @@ pub(super) struct Routing<'c> {
     pub(super) endpoints: &'c str,
     pub(super) upstreams: &'c Upstreams,
     pub(super) signed: &'c Signed<'c>,
+    pub(super) levels: &'c Levels,
     /// Whether the channel has verifiers, readable or not.
     pub(super) identified: bool,
 }
@@ -71,6 +75,7 @@ impl Routing<'_> {
         let host = table.get("host").map(|node| node.parse(pattern_host));
         let interaction = table.get("interaction");
         let enforcement = table.get("enforcement");
+        let level = table.get("level");
         let max_body = table.get("max_body").and_then(|node| node.size_up_to(BODY));
         let signatures = self.signed.of(table.get("verify"), table.get("sign"));
         let upstream = table.get("upstream").map(|node| self.upstreams.find(node));
@@ -99,6 +104,7 @@ impl Routing<'_> {
             }
         }
         let enforcement = self.enforcement(kind, kind_node, enforcement);
+        let level = level.map(|node| self.level(node, kind));
         let upstream = match upstream {
             Some(named) => named,
             None => self.upstream.clone(),
@@ -118,6 +124,10 @@ impl Routing<'_> {
                 path,
                 interaction: selector.flatten(),
                 enforcement,
+                level: match level {
+                    Some(level) => level?,
+                    None => Level::ANONYMOUS,
+                },
                 signatures,
                 max_body: max_body.unwrap_or(match kind {
                     Some(Kind::Webhook) => self.channel.inspection.max_body,
@@ -160,7 +170,7 @@ impl Routing<'_> {
 
     fn interaction(&self, table: &Table<'_>, kind: Kind, word: &str, node: Option<Node<'_>>) {
         match (kind, node) {
-            (Kind::PreChat | Kind::Message | Kind::Webhook | Kind::End, None) => {
+            (Kind::PreChat | Kind::Message | Kind::Webhook | Kind::Logout | Kind::End, None) => {
                 table.error(Wrong::new(
                     format!("a {word} route needs `interaction`: where the interaction id is"),
                     "write it like interaction = { json = \"$.sender\" }",
@@ -171,6 +181,19 @@ impl Routing<'_> {
             }
             _ => {}
         }
+    }
+
+    fn level(&self, node: Node<'_>, kind: Option<Kind>) -> Option<Level> {
+        let level = self.levels.level(node);
+        if kind.is_some_and(|kind| kind != Kind::Message) {
+            node.error_key("`level` goes with message routes: only there a customer can be asked");
+        } else if self.channel.login.is_none() {
+            node.warn(Wrong::new(
+                "this channel has no login: whoever stands lower gets a 403",
+                "name the place where customers log in, if they can",
+            ));
+        }
+        level
     }
 
     fn enforcement(

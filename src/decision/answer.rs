@@ -387,6 +387,7 @@ mod tests {
             streaming: Default::default(),
             link: None,
             login: None,
+            logout_key: None,
             side_call: None,
             cors: None,
             socket: None,

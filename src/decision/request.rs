@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::channel::{Enforcement, Kind, Route};
 use crate::identity::Proof;
-use crate::interaction::{Identity, Standing};
+use crate::interaction::{Identity, Level, Standing};
 use crate::reason::Reason;
 
 /// What is known of a request when it is decided on.
@@ -16,6 +16,11 @@ pub struct Asked<'a> {
     pub proof: &'a Proof,
     /// How its interaction stands, for this client.
     pub standing: &'a Standing,
+    /// Whether it names its interaction.
+    pub named: bool,
+    /// Whether its answer can be a challenge: not that to the handshake of a socket,
+    /// nor to a message on one.
+    pub challengeable: bool,
 }
 
 /// The verdict on a request.
@@ -23,6 +28,15 @@ pub struct Asked<'a> {
 pub enum ForRequest {
     /// It goes to the backend.
     Forward(Forward),
+    /// The route demands more: the customer gets a challenge, and the backend does not
+    /// see the request.
+    Challenge {
+        /// What the route demands.
+        level: Level,
+        /// An identity below that, newly proven, that has to be bound to the
+        /// interaction first: nobody else may log in to it then.
+        proven: Option<Arc<Identity>>,
+    },
     /// It is answered by chatgate itself.
     Refuse(Reason),
 }
@@ -41,6 +55,8 @@ pub struct Forward {
     pub judge: bool,
     /// Whether the interaction ends with this request.
     pub end: bool,
+    /// Whether the login is taken away with this request.
+    pub log_out: bool,
     /// Why.
     pub reason: Reason,
     /// What an observed route would have refused with.
@@ -56,6 +72,7 @@ impl Forward {
             announce: false,
             judge: judged(kind),
             end: false,
+            log_out: false,
             reason: Reason::Passed,
             observed: None,
         }
@@ -73,6 +90,7 @@ pub fn request(asked: Asked<'_>) -> ForRequest {
         route,
         proof,
         standing,
+        ..
     } = asked;
     if route.kind == Kind::Deny {
         return ForRequest::Refuse(Reason::Denied);
@@ -98,14 +116,21 @@ pub fn request(asked: Asked<'_>) -> ForRequest {
     let known = standing.identity.as_ref();
     // A weaker proof beside a login that counts takes nothing away from it.
     let proven = proven.filter(|proven| standing.level() <= proven.level);
-    let log_in = proven.is_some();
+    let reached = proven
+        .as_ref()
+        .map_or(standing.level(), |proven| proven.level);
+    if reached < route.level {
+        return demand(asked, proven);
+    }
+    // Who logs out does not log in.
+    let log_in = proven.is_some() && route.kind != Kind::Logout;
     let news = proven.as_ref().is_some_and(|proven| known != Some(proven));
     // A pass-through route carries no conversation, so nothing of one is injected.
     let counts = known.filter(|_| route.kind != Kind::Pass).cloned();
     let identity = proven.or(counts);
     let announce = identity.is_some()
         && route.channel.side_call.is_some()
-        && route.kind != Kind::End
+        && !matches!(route.kind, Kind::End | Kind::Logout)
         && (news || standing.unannounced);
     let reason = if identity.is_some() {
         Reason::Authenticated
@@ -117,10 +142,26 @@ pub fn request(asked: Asked<'_>) -> ForRequest {
         log_in,
         judge: judged(route.kind),
         end: route.kind == Kind::End && !standing.foreign,
+        log_out: route.kind == Kind::Logout && !standing.foreign,
         reason,
         observed,
         identity,
     })
+}
+
+/// The route demands more than the customer has shown.
+fn demand(asked: Asked<'_>, proven: Option<Arc<Identity>>) -> ForRequest {
+    let Asked { route, .. } = asked;
+    if route.channel.login.is_none() || !asked.challengeable {
+        return ForRequest::Refuse(Reason::LevelTooLow);
+    }
+    if !asked.named || asked.standing.foreign {
+        return ForRequest::Refuse(Reason::ChallengeImpossible);
+    }
+    ForRequest::Challenge {
+        level: route.level,
+        proven,
+    }
 }
 
 type Proven = (Option<Arc<Identity>>, Option<Reason>);

@@ -41,6 +41,26 @@ pub(super) async fn challenge(
     ask(state, session, exchange, answer, level, held).await
 }
 
+/// The challenge of a route that demands a level: there is no answer that it stands for.
+pub(super) async fn demand(
+    state: &Arc<State>,
+    session: &Session,
+    exchange: &mut Exchange,
+    level: Level,
+) -> Result<Reply, Reason> {
+    let none = HeaderMap::new();
+    let answer = AnswerView {
+        status: StatusCode::OK,
+        headers: &none,
+        body: None,
+    };
+    let reply = challenge(state, session, exchange, &answer, level).await?;
+    let route = exchange.route().ok_or(Reason::Internal)?;
+    let headers = &session.req_header().headers;
+    let reply = reply.with_cors(route.channel.cors.as_ref(), headers);
+    Ok(exchange.reply_with_cookie(reply))
+}
+
 /// The same in the place of a message that is one of several: itself it does not wait
 /// behind the `continue` URL.
 pub(super) async fn challenge_message(

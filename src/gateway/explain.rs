@@ -69,6 +69,8 @@ pub struct Explanation {
     pub request: Option<Reason>,
     /// Whether the request goes to the backend.
     pub forwarded: bool,
+    /// The level of the challenge that the customer gets because the route demands it.
+    pub challenged: Option<Level>,
     /// The verdict on the answer, where there is one to judge.
     pub answer: Option<ForAnswer>,
 }
@@ -217,8 +219,20 @@ pub async fn explain(
         route,
         proof: &facts.proof,
         standing: &standing,
+        named: interaction.is_some(),
+        challengeable: opens.is_none(),
     }) {
         ForRequest::Refuse(reason) => return Ok(said.refuse(reason)),
+        ForRequest::Challenge { level, .. } => {
+            said.request = Some(Reason::LevelDemanded);
+            said.challenged = Some(level);
+            let level = config.level_name(level);
+            said.step(
+                "verdict",
+                format!("challenged, not forwarded: the route demands {level}"),
+            );
+            return Ok(said);
+        }
         ForRequest::Forward(forward) => forward,
     };
     let injected = forward.identity.as_ref().map(|identity| Injected {
@@ -256,6 +270,11 @@ pub async fn explain(
     let signature = route.signatures.sign.as_ref();
     doing.extend(signature.map(|signature| format!("signed by {}", signature.name)));
     doing.extend(forward.end.then(|| "the interaction ends".to_owned()));
+    doing.extend(
+        forward
+            .log_out
+            .then(|| "the login is taken away".to_owned()),
+    );
     doing.push(
         if forward.judge {
             "the answer is judged"

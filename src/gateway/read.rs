@@ -139,7 +139,10 @@ impl Route {
     /// Whether something on this route depends on the request's body.
     pub(super) fn reads_body(&self) -> bool {
         let channel = &self.channel;
-        let conversation = matches!(self.kind, Kind::Message | Kind::PreChat | Kind::End);
+        let conversation = matches!(
+            self.kind,
+            Kind::Message | Kind::PreChat | Kind::Logout | Kind::End
+        );
         let proves = self.enforcement != Enforcement::Off;
         self.interaction
             .as_ref()

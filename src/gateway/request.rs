@@ -135,9 +135,10 @@ pub(super) async fn arrive(
             },
         );
     }
-    match decide(state, session, exchange, &route).await {
-        Ok(()) if opens.is_some() => Ok(Step::Socket),
-        Ok(()) => Ok(Step::Forward),
+    match decide(state, session, exchange, &route, opens.is_some()).await {
+        Ok(Way::Challenged(reply)) => Ok(Step::Reply(reply)),
+        Ok(Way::On) if opens.is_some() => Ok(Step::Socket),
+        Ok(Way::On) => Ok(Step::Forward),
         Err(reason) => Ok(refuse(session, exchange, Some(&route.channel), reason)),
     }
 }
@@ -171,13 +172,22 @@ fn preflight_method(method: &Method, headers: &HeaderMap) -> Option<Method> {
     Method::from_bytes(headers.get(ACCESS_CONTROL_REQUEST_METHOD)?.as_bytes()).ok()
 }
 
+/// Where a request goes that is not refused.
+enum Way {
+    /// On to the backend.
+    On,
+    /// No further: the customer has to log in first.
+    Challenged(Reply),
+}
+
 /// Everything between the route and the backend.
 async fn decide(
     state: &Arc<State>,
     session: &mut Session,
     exchange: &mut Exchange,
     route: &Arc<Route>,
-) -> Result<(), Reason> {
+    socket: bool,
+) -> Result<Way, Reason> {
     let channel = &route.channel;
     let now = state.clock.now();
     let proven = match route.enforcement {
@@ -211,10 +221,21 @@ async fn decide(
         route,
         proof: &facts.proof,
         standing: &exchange.standing,
+        named: exchange.key.is_some(),
+        challengeable: !socket,
     };
     let forward = match decision::request(asked) {
         ForRequest::Forward(forward) => forward,
         ForRequest::Refuse(reason) => return Err(reason),
+        ForRequest::Challenge { level, proven } => {
+            if let (Some(key), Some(identity)) = (&exchange.key, &proven) {
+                log_in(state, channel, key, exchange.evidence, identity, now).await?;
+            }
+            exchange.reason = Reason::LevelDemanded;
+            let asks = challenge::demand(state, session, exchange, level);
+            // In a box of its own: this future is part of every request's.
+            return Box::pin(asks).await.map(Way::Challenged);
+        }
     };
     exchange.reason = forward.reason;
     if let Some(observed) = forward.observed {
@@ -261,8 +282,18 @@ async fn decide(
             .update(key, &channel.clocks, now, |slot| *slot = None)
             .await?;
     }
+    if forward.log_out
+        && let Some(key) = &exchange.key
+    {
+        let log_out =
+            |slot: &mut Option<Interaction>| slot.as_mut().map(Interaction::log_out).is_some();
+        let revoked = state.store.update(key, &channel.clocks, now, log_out);
+        let revoked = revoked.await?;
+        state.metrics.revoked(&channel.name, usize::from(revoked));
+    }
     exchange.forward = Some(forward);
-    edit(exchange, &session.req_header().headers, now)
+    edit(exchange, &session.req_header().headers, now)?;
+    Ok(Way::On)
 }
 
 /// Takes the managed members out of a body that was read, and puts those of the

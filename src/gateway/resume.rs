@@ -155,6 +155,9 @@ impl Replay {
 
     async fn send(&self, held: HeldRequest) -> Result<Answer, Reason> {
         let route = self.route(&held)?;
+        if self.identity.level < route.level {
+            return Err(Reason::LevelTooLow);
+        }
         if self.channel.side_call.is_some() {
             super::request::announce(
                 &self.state,

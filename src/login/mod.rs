@@ -1,6 +1,7 @@
 //! Mid-chat login: challenge → login URL → return.
 
 pub mod keys;
+pub mod logout;
 pub mod oidc;
 pub mod page;
 pub mod returned;

@@ -207,11 +207,11 @@ fn verify(security: &SecurityKeys, keys: &[PinnedKey], jwt: &str) -> Result<Vec<
 
 /// The members of a return; those that are read are taken out, so that what is
 /// left over is unknown.
-struct Members(Map<String, Value>);
+pub(super) struct Members(Map<String, Value>);
 
 impl Members {
     /// Reads an object in which no member is given twice.
-    fn read(json: &[u8]) -> Result<Self, Reason> {
+    pub(super) fn read(json: &[u8]) -> Result<Self, Reason> {
         let json = Json::parse(json).map_err(|_| malformed("not JSON", "return"))?;
         match json.views() {
             [Value::Object(members)] => Ok(Self(members.clone())),
@@ -244,9 +244,7 @@ impl Members {
             Some(Value::Object(claims)) => claims,
             Some(_) => return Err(malformed("not an object", "claims")),
         };
-        if let Some(name) = self.0.keys().next() {
-            return Err(malformed("unknown member", name));
-        }
+        self.end()?;
         if *named != *channel {
             return Err(Reason::ReturnChannel);
         }
@@ -263,14 +261,22 @@ impl Members {
         })
     }
 
+    /// Whether all of them were read.
+    pub(super) fn end(&self) -> Result<(), Reason> {
+        match self.0.keys().next() {
+            Some(name) => Err(malformed("unknown member", name)),
+            None => Ok(()),
+        }
+    }
+
     /// A text that has to be there.
-    fn need(&mut self, name: &str) -> Result<Box<str>, Reason> {
+    pub(super) fn need(&mut self, name: &str) -> Result<Box<str>, Reason> {
         let text = self.text(name)?;
         text.ok_or_else(|| malformed("missing", name))
     }
 
     /// A text, if it is there: not empty, at most 1024 bytes, no controls.
-    fn text(&mut self, name: &str) -> Result<Option<Box<str>>, Reason> {
+    pub(super) fn text(&mut self, name: &str) -> Result<Option<Box<str>>, Reason> {
         match self.0.remove(name) {
             None => Ok(None),
             Some(Value::String(text))

@@ -80,6 +80,11 @@ pub fn verify(
     Ok(())
 }
 
+/// The id of a message: what makes it the same one. Worth something once [`verify`] holds.
+pub fn id(headers: &HeaderMap) -> Result<&str, Reason> {
+    single(headers, &ID)
+}
+
 /// What is signed. Unambiguous: neither id nor time contains a dot.
 fn message(id: &str, timestamp: &str, body: &[u8]) -> Vec<u8> {
     let mut message = Vec::with_capacity(id.len() + timestamp.len() + 2 + body.len());

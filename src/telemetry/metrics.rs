@@ -188,7 +188,7 @@ impl Metrics {
         self.returns.get_or_create(&code(channel, reason)).inc();
     }
 
-    /// A provider's logout ended this many logins.
+    /// A logout ended this many logins.
     pub fn revoked(&self, channel: &str, count: usize) {
         self.revocations
             .get_or_create(&Channel {

@@ -41,6 +41,8 @@ fn cases() -> impl Strategy<Value = Case> {
         "/deny",
         "/nowhere",
         "/end/ID",
+        "/leave/ID",
+        "/verified/ID/a",
     ]);
     let headers = prop::sample::subsequence(
         vec![
@@ -110,12 +112,24 @@ fn cases() -> impl Strategy<Value = Case> {
         )
 }
 
+const ROUTES: &str = r#"
+[[channel.web.route]]
+kind = "logout"
+path = "/leave/{id}"
+interaction = { path = "id" }
+[[channel.web.route]]
+kind = "message"
+path = "/verified/{id}/a"
+interaction = { path = "id" }
+level = "verified"
+"#;
+
 #[test]
 fn explain_says_what_the_gateway_does() {
     let script = Arc::new(Mutex::new(Reply::new(200, "")));
     let scripted = script.clone();
     let origin = Origin::start(move |_| scripted.lock().unwrap().clone());
-    let tables = setup::channel(&origin, "", setup::OWNER);
+    let tables = setup::channel(&origin, "", &format!("{}{ROUTES}", setup::OWNER));
     let gateway = Gateway::start(&tables);
     let explainer = Explainer::new(&tables);
 
@@ -165,6 +179,10 @@ fn agree(
     case: &Case,
 ) -> Result<(), TestCaseError> {
     prop_assert_eq!(said.forwarded, reached, "{}", said);
+    if said.challenged.is_some() {
+        prop_assert!(setup::is_challenge(got), "{}\n{}", said, got.text());
+        return Ok(());
+    }
     if !said.forwarded {
         let reason = said.request.expect("a refusal has a reason");
         prop_assert_eq!(got.status, reason.status().as_u16(), "{}", said);

@@ -14,6 +14,7 @@ mod examples;
 mod explained;
 mod held_answers;
 mod levels;
+mod logout;
 mod oidc;
 mod openai_stream;
 mod operating;

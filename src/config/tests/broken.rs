@@ -84,6 +84,9 @@ const ERRORS: &[Case] = &[
     ("strong = \"5m\"", "«stong = \"5m\"", "no such level", "`strong`"),
     ("strong = \"5m\"", "strong = «5", "needs a unit", ""),
     ("strong = \"5m\"", "«strong = \"21m\"", "`verified` ends before the higher `strong`", "at least as long"),
+    ("level = \"strong\"", "level = «\"weak\"", "no such level", "`strong`"),
+    ("kind = \"deny\"", "kind = \"deny\"\n«level = \"strong\"", "goes with message routes", ""),
+    ("logout_key = { file = \"keys/old.key\" }", "logout_key = «\"abc\"", "", ""),
     ("verified = \"20m\"", "«verified = \"31m\"", "`claimed` ends before the higher `verified`", "at least as long"),
     // ── sockets ───────────────────────────────────────────────────────────
     ("on_expiry = \"close\"", "«on_expire = \"close\"", "`on_expire`", "`on_expiry`"),

@@ -10,9 +10,11 @@
 //! | `GET login/{token}` | a login URL that leads on to an OpenID provider |
 //! | `GET callback/{channel}` | the browser comes back from there |
 //! | `POST backchannel-logout/{channel}` | the provider logs a customer out |
+//! | `POST logout/{channel}` | the operator's server logs a customer out |
 //! | `GET jwks.json` | the keys that sign assertions |
 
 mod bind;
+mod logout;
 mod outcome;
 mod provider;
 mod resumed;
@@ -47,6 +49,8 @@ pub(super) enum Endpoint {
     Login(String),
     /// The way back from a provider.
     Callback(String),
+    /// The operator's logout.
+    Revoke(String),
     /// A provider's logout.
     Logout(String),
     /// The key set.
@@ -65,6 +69,7 @@ impl Endpoint {
             Self::Continue(_) => "continue",
             Self::Login(_) => "login",
             Self::Callback(_) => "callback",
+            Self::Revoke(_) => "logout",
             Self::Logout(_) => "backchannel-logout",
             Self::Jwks => "jwks",
             Self::Unknown => "",
@@ -85,6 +90,7 @@ pub(super) fn find(config: &Config, path: &str) -> Option<Endpoint> {
         Some(("continue", token)) => Endpoint::Continue(token.to_owned()),
         Some(("login", token)) => Endpoint::Login(token.to_owned()),
         Some(("callback", channel)) => Endpoint::Callback(channel.to_owned()),
+        Some(("logout", channel)) => Endpoint::Revoke(channel.to_owned()),
         Some(("backchannel-logout", channel)) => Endpoint::Logout(channel.to_owned()),
         None if rest == "jwks.json" => Endpoint::Jwks,
         _ => Endpoint::Unknown,
@@ -132,7 +138,10 @@ pub(super) async fn serve(
         Endpoint::Logout(channel) if *method == Method::POST => {
             provider::log_out(state, session, exchange, &channel).await?
         }
-        Endpoint::Logout(_) => not_allowed("POST"),
+        Endpoint::Revoke(channel) if *method == Method::POST => {
+            logout::posted(state, session, exchange, &channel).await?
+        }
+        Endpoint::Logout(_) | Endpoint::Revoke(_) => not_allowed("POST"),
         Endpoint::Jwks if get => jwks(&exchange.config),
         Endpoint::Done(_)
         | Endpoint::Continue(_)

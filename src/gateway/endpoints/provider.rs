@@ -11,13 +11,12 @@ use super::super::State;
 use super::super::admit::Target;
 use super::super::exchange::Exchange;
 use super::super::respond::{self, Reply};
-use super::outcome;
+use super::{logout, outcome};
 use crate::channel::{Channel, Login};
 use crate::config::Config;
 use crate::interaction::{Identity, Key, Level, TokenHash};
 use crate::login::LoginToken;
 use crate::login::oidc::id_token::Wanted;
-use crate::login::oidc::logout::Logout;
 use crate::login::oidc::{Callback, Metadata, Pending, Provider, attempt};
 use crate::message::header::raw_cookies;
 use crate::message::target::pairs;
@@ -249,37 +248,17 @@ async fn revoke(state: &Arc<State>, channel: &Arc<Channel>, token: &str) -> Resu
     let logout = provider.logout(&claims, now)?;
     let name = [&*channel.name, "backchannel logout", &*logout.id];
     state.caches.replays.use_once(name, logout.expires, now)?;
-    let mut revoked = 0;
-    for key in concerned(state, channel, logout).await? {
-        let changed = state.store.update(&key, &channel.clocks, now, |slot| {
-            slot.as_mut().map(crate::interaction::Interaction::log_out)
-        });
-        revoked += usize::from(changed.await?.is_some());
-    }
-    state.metrics.revoked(&channel.name, revoked);
+    let wanted = {
+        let channel = channel.clone();
+        move |identity: &Identity| {
+            let provider = channel.login.as_ref().and_then(Login::provider);
+            provider.is_some_and(|provider| provider.concerns(&logout, identity))
+        }
+    };
+    let keys = logout::find(state, channel, wanted).await?;
+    let revoked = logout::revoke(state, channel, keys).await?;
     tracing::info!(channel = %channel.name, revoked, "logged out by the provider");
     Ok(Reason::LoggedOut)
-}
-
-/// A look at all interactions takes its time: it is done by a thread that serves
-/// nobody else, one look at a time.
-async fn concerned(
-    state: &Arc<State>,
-    channel: &Arc<Channel>,
-    logout: Logout,
-) -> Result<Vec<Key>, Reason> {
-    let _turn = state.logouts.lock().await;
-    let (state, channel) = (state.clone(), channel.clone());
-    let look = move || {
-        let Ok(provider) = provider(&channel) else {
-            return Vec::new();
-        };
-        let wanted = |identity: &Identity| provider.concerns(&logout, identity);
-        state.store.find(&channel.name, wanted)
-    };
-    tokio::task::spawn_blocking(look)
-        .await
-        .map_err(|_| Reason::Internal)
 }
 
 fn logout_token(content_type: Option<&HeaderValue>, body: &[u8]) -> Result<String, Reason> {

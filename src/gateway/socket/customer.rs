@@ -146,10 +146,13 @@ impl Relay<'_> {
             route: &self.route,
             proof: &proof,
             standing: &self.standing,
+            named: self.exchange.key.is_some(),
+            challengeable: false,
         });
         let forward = match verdict {
             ForRequest::Forward(forward) => forward,
             ForRequest::Refuse(reason) => return Err(reason),
+            ForRequest::Challenge { .. } => return Err(Reason::LevelTooLow),
         };
         if let (Some(key), Some(identity)) = (self.exchange.key.clone(), &forward.identity) {
             if forward.log_in {

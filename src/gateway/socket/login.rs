@@ -51,17 +51,21 @@ impl Relay<'_> {
         let close = match self.socket().map(|socket| &socket.lapse) {
             Some(Lapse::Close(close)) => close.clone(),
             // Nobody is anonymous where a proof is required.
-            _ if self.route.enforcement == Enforcement::Required && self.is_anonymous() => {
+            _ if self.route.enforcement == Enforcement::Required
+                && self.level() == Level::ANONYMOUS =>
+            {
                 Close::new(1008, Reason::ProofMissing.code())
             }
+            _ if self.level() < self.route.level => Close::new(1008, Reason::LevelTooLow.code()),
             _ => return,
         };
         self.close(customer, backend, close);
     }
 
-    /// Whether nothing counts that was shown.
-    fn is_anonymous(&self) -> bool {
-        self.standing.identity.is_none() && self.proven.is_none()
+    /// The level of what was shown, as far as it counts.
+    fn level(&self) -> Level {
+        let proven = self.proven.as_ref().map(|(identity, _)| identity.level);
+        proven.unwrap_or_default().max(self.standing.level())
     }
 
     /// A login began to count.

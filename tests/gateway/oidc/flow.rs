@@ -302,6 +302,33 @@ fn a_level_is_asked_for_and_has_to_be_reached() {
 }
 
 #[test]
+fn a_route_asks_for_its_own_level() {
+    let (origin, provider) = (bot(), Provider::start());
+    let oidc =
+        "level = \"claimed\"\nacr_values = { claimed = \"urn:one\", verified = \"urn:two\" }";
+    let routes = ["claimed", "verified"].map(|level| {
+        format!(
+            "[[channel.web.route]]\nkind = \"message\"\npath = \"/{level}/{{id}}\"\n\
+             interaction = {{ path = \"id\" }}\nlevel = \"{level}\"\n"
+        )
+    });
+    let tables = tables(&origin, &provider, "", oidc);
+    let gateway = Gateway::start(&format!("{tables}\n{}", routes.concat()));
+    for (path, acr) in [
+        ("/claimed/c1", "urn:one urn:two"),
+        ("/verified/c2", "urn:two"),
+    ] {
+        let mut browser = gateway.browser();
+        let there = {
+            let url = login_url(&browser.get(path));
+            depart(&mut browser, &url)
+        };
+        assert_eq!(parameter(&there, "acr_values").as_deref(), Some(acr));
+    }
+    assert_eq!(origin.count(), 0);
+}
+
+#[test]
 fn userinfo_adds_claims_of_the_same_customer_only() {
     let origin = bot();
     let provider = Provider::start();
