@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use chatgate::cli::demo::{self, Args};
+use chatgate::cli::demo::{self, Args, Place};
 use chatgate::gateway::{self, Options, Stop};
 use chatgate::time::{Clock, Time};
 use serde_json::{Value, json};
@@ -29,13 +29,20 @@ struct Demo {
 
 impl Demo {
     fn start() -> Self {
+        Self::with(
+            vec![Place::Page],
+            Clock::manual(Time::from_secs(1_800_000_000)),
+        )
+    }
+
+    fn with(logins: Vec<Place>, clock: Clock) -> Self {
         let address = ports::free();
-        let clock = Clock::manual(Time::from_secs(1_800_000_000));
         let stop = Stop::new();
         let args = Args {
             listen: address,
             authentication_timeout: "60s".into(),
             token_ttl: "2m".into(),
+            logins,
             log: "warn".into(),
         };
         let options = Options {
@@ -417,13 +424,30 @@ fn with_curl() {
 
 #[test]
 fn in_a_browser() {
-    if !browser_ready() {
-        return;
+    if browser_ready() {
+        play(&Demo::start(), &[]);
     }
-    let demo = Demo::start();
+}
+
+/// A provider and a directory have clocks of their own: so this one is not moved.
+#[test]
+fn at_other_places_in_a_browser() {
+    let places = [(Place::Ldap, "ldap"), (Place::Oidc, "oidc")];
+    let there = places.iter().filter(|(place, _)| place.is_there());
+    let (places, names): (Vec<_>, Vec<_>) = there.copied().unzip();
+    let wanted = std::env::var_os("CHATGATE_TEST_BROWSER").is_some();
+    assert!(places.len() == 2 || !wanted, "run `.ci/setup slapd node`");
+    if browser_ready() && !places.is_empty() {
+        play(&Demo::with(places, Clock::system()), &names);
+    }
+}
+
+/// Plays the demo in a browser, with logins at the website's page or at these places.
+fn play(demo: &Demo, places: &[&str]) {
     let mut script = Command::new("node")
         .arg("demo.mjs")
         .arg(demo.url())
+        .args(places)
         .current_dir(directory())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -1,4 +1,5 @@
 // A newcomer's way through the demo, in a real browser: node demo.mjs URL
+// Or the login at other places than the website's page: node demo.mjs URL ldap oidc
 //
 // Prints "advance SECONDS" where time has to pass, and goes on when a line comes
 // back: whoever runs this moves the demo's clock.
@@ -7,7 +8,7 @@ import assert from "node:assert/strict";
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 
-const [url] = process.argv.slice(2);
+const [url, ...places] = process.argv.slice(2);
 // The other ways in which the bot answers, and what the page says of them.
 const WIRE = { Webhook: /gets 202/, WebSocket: /One socket/, SSE: /server-sent events/ };
 const SECRET = "1,204.30";
@@ -21,8 +22,13 @@ const browser = await chromium.launch({
   ],
 });
 try {
-  await play(await browser.newPage());
-  for (const way of Object.keys(WIRE)) {
+  for (const place of places) {
+    const context = await browser.newContext();
+    await playAt(place, await context.newPage());
+    await context.close();
+  }
+  if (places.length === 0) await play(await browser.newPage());
+  for (const way of places.length === 0 ? Object.keys(WIRE) : []) {
     const context = await browser.newContext();
     await playOn(way, await context.newPage());
     await context.close();
@@ -159,6 +165,40 @@ async function playOn(way, page) {
   await link.waitFor();
 
   assert.deepEqual(complaints, []);
+}
+
+// The same flow, with the login at another place, and by a webhook, too.
+async function playAt(place, page) {
+  step(place + ": the switch is there to be chosen");
+  await page.goto(url);
+  await chat(page, "Welcome. Say hello");
+  await page.locator("label", { has: page.locator(`[name=login][value=${place}]`) }).click();
+  await page.locator("#wire", { hasText: { ldap: /LDAP/, oidc: /OpenID/ }[place] }).waitFor();
+
+  for (const way of ["HTTP", "Webhook"]) {
+    step(`${place}, ${way}: a statement is withheld`);
+    if (way !== "HTTP") await page.locator("label", { hasText: way }).click();
+    await chat(page, "Welcome. Say hello");
+    await say(page, "statement");
+    await page.locator("#chat .login a").click();
+
+    step(`${place}, ${way}: after the login the answer arrives by itself`);
+    const known = place === "oidc" && way !== "HTTP";
+    if (place === "ldap") {
+      await page.locator("[name=username]").fill("alice");
+      await page.locator("[name=password]").fill("wonderland");
+      await page.locator("main [type=submit]").first().click();
+    } else if (!known) {
+      await page.locator("[name=login]").fill("alice");
+      await page.locator("[name=password]").fill("any");
+      await page.locator("[type=submit]").click();
+      await page.getByRole("button", { name: "Continue" }).click();
+    }
+    await chat(page, SECRET);
+    assert.equal(page.url(), url);
+    await mark(page, true);
+    assert.equal(await page.locator("#who").textContent(), "Alice");
+  }
 }
 
 // Everything that comes to the customer, up to a challenge; what the agent sees is

@@ -24,6 +24,7 @@ use http::{Method, Request, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::callback::Callback;
+use super::logins::of_channel;
 use super::recent::Recent;
 use super::server::{self, Page, Site};
 use crate::secret::random;
@@ -154,7 +155,7 @@ impl Bot {
 
 impl Site for Bot {
     fn answer(&self, request: &Request<Bytes>) -> Page {
-        let path = request.uri().path();
+        let (prefix, path) = of_channel(request.uri().path());
         if let Some(id) = path.strip_prefix("/agent/conversations/") {
             return match *request.method() {
                 Method::GET => self.watch(id),
@@ -166,7 +167,7 @@ impl Site for Bot {
                 server::json(StatusCode::OK, &reply.whole())
             }),
             (&Method::POST, "/webhooks/callback/webhook") => self.message(request, |reply| {
-                self.callback.send(&reply.whole());
+                self.callback.send(prefix, &reply.whole());
                 server::json(StatusCode::ACCEPTED, &json!({ "accepted": true }))
             }),
             (&Method::POST, "/webhooks/stream/webhook") => {
@@ -191,6 +192,7 @@ impl Site for Bot {
 
 /// Whose socket a path leads to.
 fn of_socket(path: &str) -> Option<&str> {
+    let (_, path) = of_channel(path);
     let id = path.strip_prefix("/chat/")?.strip_suffix("/socket")?;
     (!id.is_empty() && id.len() <= MAX_TEXT && !id.contains('/')).then_some(id)
 }

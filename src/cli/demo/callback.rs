@@ -35,13 +35,13 @@ impl Callback {
         Self { address, key }
     }
 
-    /// Sends a message, a moment later.
-    pub fn send(&self, message: &Value) {
+    /// Sends a message on the channel whose paths begin like this, a moment later.
+    pub fn send(&self, prefix: &'static str, message: &Value) {
         let (address, body) = (self.address, message.to_string());
         let signature = self.signature(body.as_bytes());
         tokio::spawn(async move {
             tokio::time::sleep(PAUSE).await;
-            match post(address, body.into(), &signature).await {
+            match post(address, prefix, body.into(), &signature).await {
                 Ok(status) if status.is_success() => {}
                 Ok(status) => tracing::warn!(%status, "the bot's webhook was refused"),
                 Err(error) => tracing::warn!(error, "the bot's webhook did not arrive"),
@@ -58,13 +58,14 @@ impl Callback {
 
 async fn post(
     address: SocketAddr,
+    prefix: &str,
     body: Bytes,
     signature: &str,
 ) -> Result<StatusCode, Box<dyn Error + Send + Sync>> {
     let stream = TokioIo::new(TcpStream::connect(address).await?);
     let (mut client, connection) = hyper::client::conn::http1::handshake(stream).await?;
     tokio::spawn(connection);
-    let request = Request::post(PATH)
+    let request = Request::post(format!("{prefix}{PATH}"))
         .header(HOST, address.to_string())
         .header(CONTENT_TYPE, "application/json")
         .header("X-Bot-Signature", signature)

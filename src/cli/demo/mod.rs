@@ -1,5 +1,5 @@
 //! `chatgate demo`: gateway, sample bot and sample website in one process, to
-//! play with. It listens on loopback only and writes no file.
+//! play with. It listens on loopback only and leaves no file behind.
 //!
 //! ```text
 //! browser, curl ──▶ chatgate :8080 ──┬─▶ bot      chat, and the agent's desk
@@ -10,6 +10,7 @@
 mod bot;
 mod callback;
 mod inbox;
+mod logins;
 mod recent;
 mod server;
 mod socket;
@@ -22,6 +23,9 @@ use bot::Bot;
 use callback::Callback;
 use website::{Setting, Website};
 
+use logins::Login;
+pub use logins::Place;
+
 use super::check::shown;
 use crate::config::{self, Config, Diagnostic};
 use crate::gateway::{self, Options};
@@ -29,9 +33,6 @@ use crate::login::SecurityKeys;
 use crate::secret::{Secret, random};
 use crate::telemetry;
 use crate::time::Clock;
-
-/// The channel of `conf/demo/chatgate.toml`.
-const CHANNEL: &str = "web";
 
 /// What can be chosen. Durations are written as in the configuration.
 #[derive(clap::Args, Clone, Debug)]
@@ -45,6 +46,9 @@ pub struct Args {
     /// How long a login link works.
     #[arg(long, value_name = "DURATION", default_value = "2m")]
     pub token_ttl: String,
+    /// Where customers can log in [default: wherever this machine has something for it].
+    #[arg(long = "login", value_name = "PLACE")]
+    pub logins: Vec<Place>,
     /// How much is logged: error, warn, info (every exchange, the page's own polling too), debug, trace.
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     pub log: String,
@@ -110,8 +114,10 @@ pub fn start(args: &Args, clock: &Clock) -> Result<Config, String> {
     let (site_socket, site) = server::listen().map_err(no_socket)?;
 
     let webhook_key = hex::encode(random::<32>());
-    let text = fill(&[
-        ("public_url", format!("http://{}", args.listen)),
+    let public_url = format!("http://{}", args.listen);
+    let logins = logins(args, &format!("{public_url}/.chatgate"))?;
+    let mut words = vec![
+        ("public_url", public_url),
         ("listen", args.listen.to_string()),
         ("bot", format!("http://{bot}")),
         ("website", format!("http://{site}")),
@@ -123,7 +129,10 @@ pub fn start(args: &Args, clock: &Clock) -> Result<Config, String> {
         ),
         ("token_ttl", args.token_ttl.clone()),
         ("log_level", args.log.clone()),
-    ]);
+    ];
+    words.extend(logins.iter().flat_map(|login| login.words.clone()));
+    let places: Vec<_> = logins.iter().map(|login| login.place).collect();
+    let text = fill(&places, &words);
     // The warnings are of the keys in the text; this text is in no file.
     let (config, _) =
         config::parse(text, Path::new("conf/demo/chatgate.toml")).map_err(|mistakes| {
@@ -131,19 +140,51 @@ pub fn start(args: &Args, clock: &Clock) -> Result<Config, String> {
             format!("the demo cannot start like this\n{}", shown(&errors))
         })?;
 
-    let setting = Setting::of(&config, CHANNEL).ok_or("the channel has no login and clocks")?;
+    let setting =
+        Setting::of(&config, Place::Page.channel()).ok_or("the channel has no login and clocks")?;
     let callback = Callback::new(args.listen, Secret::new(webhook_key));
     let bot = Bot::new(clock.clone(), setting.authentication_timeout, callback);
-    let site = Website::new(setting, clock.clone()).map_err(|error| error.to_string())?;
+    let site = Website::new(setting, clock.clone(), logins).map_err(|error| error.to_string())?;
     let no_thread = |error| format!("cannot start: {error}");
     server::serve(bot_socket, bot).map_err(no_thread)?;
     server::serve(site_socket, site).map_err(no_thread)?;
     Ok(config)
 }
 
-/// `conf/demo/chatgate.toml` with its words filled in.
-fn fill(words: &[(&str, String)]) -> String {
-    let template = include_str!("../../../conf/demo/chatgate.toml").to_owned();
+/// Opens the places where customers log in: those that were asked for, or all that
+/// can be had. The website's own page is always one.
+fn logins(args: &Args, endpoints: &str) -> Result<Vec<Login>, String> {
+    let mut open = vec![Place::Page.open(endpoints)?];
+    for place in [Place::Ldap, Place::Oidc] {
+        let asked = args.logins.contains(&place);
+        if asked && !place.is_there() {
+            return Err(place.wants().into());
+        }
+        if !asked && !(args.logins.is_empty() && place.is_there()) {
+            continue;
+        }
+        match place.open(endpoints) {
+            Ok(login) => open.push(login),
+            Err(why) if asked => return Err(why),
+            Err(why) => eprintln!("no login by {}: {why}", place.channel()),
+        }
+    }
+    Ok(open)
+}
+
+/// The configuration, with a channel for each place, and its words filled in.
+fn fill(places: &[Place], words: &[(&str, String)]) -> String {
+    let channel = |place: &Place| {
+        include_str!("../../../conf/demo/channel.toml")
+            .replace("@login@", place.keys().trim_end())
+            .replace("@channel@", place.channel())
+            .replace("@prefix@", place.prefix())
+    };
+    let channels: Vec<_> = places.iter().map(channel).collect();
+    let tables: String = places.iter().map(|place| place.table()).collect();
+    let template = include_str!("../../../conf/demo/chatgate.toml")
+        .replace("@directory@", &tables)
+        .replace("@channels@", &channels.join("\n"));
     words.iter().fold(template, |text, (name, value)| {
         text.replace(&format!("@{name}@"), value)
     })
@@ -159,6 +200,7 @@ mod tests {
             listen: listen.parse().unwrap(),
             authentication_timeout: "60s".into(),
             token_ttl: "2m".into(),
+            logins: vec![Place::Page],
             log: "info".into(),
         }
     }
@@ -175,8 +217,12 @@ mod tests {
             ("authentication_timeout", "60s".to_owned()),
             ("token_ttl", "2m".to_owned()),
             ("log_level", "info".to_owned()),
+            ("issuer", "http://127.0.0.1:3000".to_owned()),
+            ("client_secret", "not a secret".to_owned()),
+            ("ldap", "127.0.0.1:389".to_owned()),
+            ("ldap_password", "not a secret".to_owned()),
         ];
-        let text = fill(&words);
+        let text = fill(&Place::ALL, &words);
         let (_, warnings) = config::parse(text, Path::new("demo.toml"))
             .map_err(|mistakes| shown(&mistakes))
             .unwrap();

@@ -16,6 +16,7 @@ use minijinja::{Environment, context};
 use serde_json::json;
 
 use super::inbox::Inboxes;
+use super::logins::{Login, Place, of_channel};
 use super::recent::Recent;
 use super::server::{self, Page, Site};
 use crate::config::Config;
@@ -93,11 +94,17 @@ pub struct Website {
     sessions: Mutex<Recent<&'static Customer, 1000>>,
     attempts: Mutex<Recent<u8, 1000>>,
     inboxes: Inboxes,
+    /// Where customers can log in beside this website, as long as it runs.
+    logins: Vec<Login>,
 }
 
 impl Website {
     /// A website without visitors yet.
-    pub fn new(setting: Setting, clock: Clock) -> Result<Self, minijinja::Error> {
+    pub fn new(
+        setting: Setting,
+        clock: Clock,
+        logins: Vec<Login>,
+    ) -> Result<Self, minijinja::Error> {
         let mut templates = Environment::new();
         templates.add_template("front.html", include_str!("pages/front.html"))?;
         templates.add_template("login.html", include_str!("pages/login.html"))?;
@@ -108,6 +115,7 @@ impl Website {
             sessions: Mutex::default(),
             attempts: Mutex::default(),
             inboxes: Inboxes::default(),
+            logins,
         })
     }
 
@@ -122,6 +130,10 @@ impl Website {
                 public_url => &self.setting.public_url,
                 authentication_timeout => spoken(self.setting.authentication_timeout),
                 token_ttl => spoken(self.setting.token_ttl),
+                logins => Place::ALL.map(|place| context! {
+                    channel => place.channel(),
+                    wants => (!self.logins.iter().any(|login| login.place == place)).then(|| place.wants()),
+                }),
             },
         );
         if customer.is_none() && session(request).is_some() {
@@ -348,12 +360,15 @@ impl Site for Website {
             return page;
         }
         let (method, uri) = (request.method(), request.uri());
+        let (_, path) = of_channel(uri.path());
         if let (&Method::GET, Some(key)) = (method, uri.path().strip_prefix("/client/inbox/")) {
             return self.inboxes.read(key, uri.query().unwrap_or_default());
         }
         match (method, uri.path()) {
             (&Method::POST, "/client/inbox") => self.inboxes.open(request.body()),
-            (&Method::POST, "/client/messages") => self.inboxes.deliver(request.body()),
+            (&Method::POST, _) if path == "/client/messages" => {
+                self.inboxes.deliver(request.body())
+            }
             (&Method::GET, "/") => self.front(request),
             (&Method::GET, "/login") => self.show_login(request),
             (&Method::POST, "/login") => self.log_in(request),

@@ -23,6 +23,12 @@ const WAYS = {
     wire: "The page posts your message; the answer streams in as server-sent events, each judged by itself. The open words come, the private ones wait for the login.",
   },
 };
+// Where customers log in, and what the paths of that channel begin with.
+const LOGINS = {
+  web: { prefix: "", place: "The login is a page of the website’s, which signs what it says." },
+  ldap: { prefix: "/ldap", place: "The login is chatgate’s own page: names and passwords are those of an LDAP server." },
+  oidc: { prefix: "/oidc", place: "The login is at an OpenID provider, which here takes any password." },
+};
 const website = document.body.dataset.customer;
 const at = (id) => document.getElementById(id);
 
@@ -47,13 +53,16 @@ for (const button of document.querySelectorAll("[data-say]")) {
   button.addEventListener("click", () => say(button.dataset.say));
 }
 for (const choice of document.querySelectorAll("[name=way]")) {
-  choice.addEventListener("change", () => change(choice.value));
+  choice.addEventListener("change", () => change(choice.value, chat.login));
+}
+for (const choice of document.querySelectorAll("[name=login]")) {
+  choice.addEventListener("change", () => change(chat.way, choice.value));
 }
 // A request that ends because the page does is no news.
 addEventListener("pagehide", () => { waiting += 1; leaving = true; });
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 at("end").addEventListener("click", end);
-at("new").addEventListener("click", () => change(chat.way));
+at("new").addEventListener("click", () => change(chat.way, chat.login));
 at("logout")?.addEventListener("submit", async (event) => {
   event.preventDefault();
   await end();
@@ -64,7 +73,7 @@ async function start() {
   setInterval(watch, 1000);
   setInterval(collect, 500);
   if (chat && chat.website !== website) await end();
-  if (!chat || chat.website !== website) await open(chat?.way);
+  if (!chat || chat.website !== website) await open(chat?.way, chat?.login);
   else draw();
   if (chat.continue) resume(chat.continue);
   if (chat.way === "websocket" && !chat.ended) connect();
@@ -81,16 +90,16 @@ function dismiss() {
 }
 
 // A new chat; the latest choice counts.
-async function change(way) {
-  wanted = way;
+async function change(way, login) {
+  const choice = wanted = { way, login };
   await end();
-  if (wanted === way) await open(way);
+  if (wanted === choice) await open(way, login);
 }
 
-async function open(way) {
-  const here = chat = { id: null, way: WAYS[way] ? way : "http", website, lines: [], ended: false, continue: null };
+async function open(way, login) {
+  const here = chat = { id: null, way: WAYS[way] ? way : "http", login: offered(login) ? login : "web", website, lines: [], ended: false, continue: null };
   draw();
-  const answer = await send("/chat/open", {});
+  const answer = await send(path("/chat/open"), {});
   if (here !== chat) return;
   if (!answer.ok) return add({ note: "The chat could not be opened. " + answer.problem });
   if (chat.way === "webhook") {
@@ -106,12 +115,12 @@ async function open(way) {
 }
 
 async function say(message) {
-  if (!chat.id || chat.ended) await open(chat.way);
+  if (!chat.id || chat.ended) await open(chat.way, chat.login);
   const here = chat;
   if (!here.id) return;
   add({ mine: true, text: message });
   if (here.way === "websocket") return talk(message);
-  const answer = await send(WAYS[here.way].path, { sender: here.id, message });
+  const answer = await send(path(WAYS[here.way].path), { sender: here.id, message });
   if (here !== chat) return;
   if (answer.problem) return add({ note: answer.problem });
   if (answer.ok) await hear(answer.body);
@@ -127,7 +136,7 @@ async function end() {
   settleLinks();
   socket?.close();
   socket = null;
-  await send("/chat/end", { sender: here.id });
+  await send(LOGINS[here.login].prefix + "/chat/end", { sender: here.id });
   if (here !== chat) return;
   add({ note: "The chat has ended." });
   watch();
@@ -145,7 +154,7 @@ function talk(message) {
 function connect() {
   if (socket && socket.readyState <= WebSocket.OPEN) return socket;
   const here = chat;
-  const url = new URL("/chat/" + encodeURIComponent(chat.id) + "/socket", location.href);
+  const url = new URL(path("/chat/" + encodeURIComponent(chat.id) + "/socket"), location.href);
   url.protocol = url.protocol.replace("http", "ws");
   socket = new WebSocket(url);
   socket.addEventListener("message", async (event) => {
@@ -322,7 +331,8 @@ function settleLinks() {
 
 function draw() {
   document.querySelector(`[name=way][value=${chat.way}]`).checked = true;
-  put(at("wire"), WAYS[chat.way].wire);
+  document.querySelector(`[name=login][value=${chat.login}]`).checked = true;
+  put(at("wire"), WAYS[chat.way].wire + " " + LOGINS[chat.login].place);
   at("chat").replaceChildren(...chat.lines.map((line) => {
     if (line.note) return item("note", "", line.note);
     if (line.link === undefined) return item(line.mine ? "customer-line" : "bot-line", line.mine ? "You" : "Bot", line.text);
@@ -368,10 +378,20 @@ function put(element, text) {
 function remembered() {
   try {
     const chat = JSON.parse(sessionStorage.getItem(KEY));
-    return WAYS[chat?.way] ? chat : null;
+    return WAYS[chat?.way] && offered(chat.login) ? chat : null;
   } catch {
     return null;
   }
+}
+
+// Whether customers can log in there.
+function offered(login) {
+  return Boolean(LOGINS[login]) && !document.querySelector(`[name=login][value=${login}]`).disabled;
+}
+
+// A path on the channel of this chat.
+function path(rest) {
+  return LOGINS[chat.login].prefix + rest;
 }
 
 function save() {

@@ -19,7 +19,7 @@ fn website() -> Website {
         authentication_timeout: Duration::from_secs(60),
         token_ttl: Duration::from_secs(90),
     };
-    Website::new(setting, Clock::manual(Time::from_secs(1000))).unwrap()
+    Website::new(setting, Clock::manual(Time::from_secs(1000)), Vec::new()).unwrap()
 }
 
 fn call(site: &Website, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Page {
