@@ -1,11 +1,12 @@
 // A certified OpenID provider on 127.0.0.1 and the port given. The second argument is the
-// base URL of the endpoints of the clients that it knows, the third the secret of the
-// demo's, if that is one of them. Its login page takes any name.
+// base URL of the endpoints of the clients that it knows, and DEMO_CLIENT_SECRET
+// the secret of the demo's, if that is one of them. Its login page takes any name.
 import { readFileSync } from 'node:fs';
 import { createPublicKey } from 'node:crypto';
 import Provider from 'oidc-provider';
 
-const [port, endpoints, secret] = process.argv.slice(2);
+const [port, endpoints] = process.argv.slice(2);
+const secret = process.env.DEMO_CLIENT_SECRET;
 const issuer = `http://127.0.0.1:${port}`;
 const key = createPublicKey(readFileSync(new URL('../keys/p256-b.pub.pem', import.meta.url)));
 

@@ -175,7 +175,9 @@ fn provider(endpoints: &str) -> Result<Started, String> {
     let (at, secret) = (address()?, hex::encode(random::<16>()));
     let mut program = Command::new("node");
     program.arg(Path::new(PROVIDER).join("provider.js"));
-    program.args([&at.port().to_string(), endpoints, &secret]);
+    program.args([&at.port().to_string(), endpoints]);
+    // Other than arguments, it is not for everybody to see.
+    program.env("DEMO_CLIENT_SECRET", &secret);
     let program = leashed(&program, None, at)?;
     let words = vec![
         ("issuer", format!("http://{at}")),
@@ -191,6 +193,7 @@ fn leashed(program: &Command, directory: Option<&Path>, at: SocketAddr) -> Resul
         .arg(program.get_program())
         .args(program.get_args())
         .env("directory", directory.unwrap_or(Path::new("")))
+        .envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))))
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
