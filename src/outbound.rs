@@ -73,7 +73,7 @@ impl Outbound {
     /// Starts the runtime and the client. TLS trusts the system's roots and
     /// `extra_roots` (PEM); PEM without a certificate in it is an error.
     pub fn start(extra_roots: Option<&[u8]>) -> Result<Self, String> {
-        let tls = tls_config(extra_roots)?;
+        let tls = tls_config(system(extra_roots)?)?;
         let (alive, ended) = oneshot::channel();
         let runtime = start_runtime(ended)?;
         let client = {
@@ -115,6 +115,15 @@ impl Outbound {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Arc::new(Semaphore::new(Self::CONCURRENT));
         turns.entry(host).or_insert_with(new).clone()
+    }
+
+    /// Runs work of ours on the client's runtime; it runs to its end whoever gives up.
+    /// `None` when it was lost (it panicked, or the client ended).
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        self.runtime.spawn(work).await.ok()
     }
 
     /// Starts work that several wait for; it runs to its end whoever gives up.
@@ -229,19 +238,32 @@ fn http_client(tls: ClientConfig) -> HttpClient {
         .build(connector)
 }
 
-fn tls_config(extra_roots: Option<&[u8]>) -> Result<ClientConfig, String> {
-    let mut roots = RootCertStore::empty();
-    // A machine without roots can still call `http` URLs, and those that `extra_roots` vouch for.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(pem) = extra_roots {
-        add_pem(&mut roots, pem)?;
-    }
+/// TLS for a client that trusts these roots.
+pub(crate) fn tls_config(roots: RootCertStore) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .with_root_certificates(roots)
         .with_no_client_auth())
+}
+
+/// The system's roots and those of a PEM text.
+pub(crate) fn system(extra: Option<&[u8]>) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    // A machine without roots can still call `http` URLs, and those that `extra` vouches for.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(pem) = extra {
+        add_pem(&mut roots, pem)?;
+    }
+    Ok(roots)
+}
+
+/// The roots of a PEM text alone.
+pub(crate) fn only(pem: &[u8]) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    add_pem(&mut roots, pem)?;
+    Ok(roots)
 }
 
 fn add_pem(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), String> {

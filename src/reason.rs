@@ -181,6 +181,22 @@ reasons! {
     ProviderError "provider-error" 502 "The login is not available just now.";
     /// A logout with this message id was taken before, and is not done again.
     LogoutRepeated "logout-repeated" 409 "This was done before.";
+    /// The name and the password of a login on our own page do not match.
+    LoginCredentials "login-credentials" 422 "The login did not succeed.";
+    /// Somebody who may not log in here gave the right password: `group` does not find them.
+    LoginGroup "login-group" 403 "The login did not succeed.";
+    /// Too many logins by one name or from one address; see `throttle`.
+    LoginThrottled "login-throttled" 429 "There were too many attempts.";
+    /// A login form that was not sent by the page and the browser that it was made for.
+    LoginForged "login-forged" 403 "The login could not be completed.";
+    /// As many logins by this login URL failed as may: it is closed.
+    LoginFailures "login-failures" 403 "The login did not succeed.";
+    /// The directory has more than one record for the name that a customer gave.
+    DirectoryAmbiguous "directory-ambiguous" 422 "The login did not succeed.";
+    /// The directory does not answer just now. The login URL stays good.
+    DirectoryUnavailable "directory-unavailable" 503 "The login is not available just now.";
+    /// The directory answers other than it should: look at the log. The login URL stays good.
+    DirectoryError "directory-error" 502 "The login is not available just now.";
     /// A customer was logged out: by the operator's server or the identity provider.
     LoggedOut "logged-out" 200 "";
     /// The login belongs to a chat in another browser.

@@ -2,6 +2,7 @@
 
 pub mod call;
 pub mod flag;
+pub mod form;
 pub mod inject;
 pub mod link;
 pub mod owner;
@@ -18,6 +19,7 @@ use http::HeaderValue;
 
 pub use call::Call;
 pub use flag::Flag;
+pub use form::LoginForm;
 pub use inject::Injection;
 pub use link::Link;
 pub use owner::Owner;
@@ -111,6 +113,8 @@ pub enum LoginPlace {
     Page(Box<SigningPage>),
     /// An OpenID provider.
     Provider(Box<Provider>),
+    /// A page of our own, for customers who live in a directory.
+    Form(Box<LoginForm>),
 }
 
 /// A login page of the operator's, and how its returns are verified.
@@ -131,7 +135,7 @@ impl Login {
     pub fn page(&self) -> Option<&SigningPage> {
         match &self.place {
             LoginPlace::Page(page) => Some(page),
-            LoginPlace::Provider(_) => None,
+            LoginPlace::Provider(_) | LoginPlace::Form(_) => None,
         }
     }
 
@@ -139,7 +143,15 @@ impl Login {
     pub fn provider(&self) -> Option<&Provider> {
         match &self.place {
             LoginPlace::Provider(provider) => Some(provider),
-            LoginPlace::Page(_) => None,
+            LoginPlace::Page(_) | LoginPlace::Form(_) => None,
+        }
+    }
+
+    /// Our own page, where customers log in there.
+    pub fn form(&self) -> Option<&LoginForm> {
+        match &self.place {
+            LoginPlace::Form(form) => Some(form),
+            LoginPlace::Page(_) | LoginPlace::Provider(_) => None,
         }
     }
 

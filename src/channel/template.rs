@@ -40,6 +40,8 @@ pub enum Escape {
     Html,
     /// For a URL: percent-encoded.
     Url,
+    /// For a value in an LDAP filter (RFC 4515, section 3).
+    Ldap,
 }
 
 impl Template {

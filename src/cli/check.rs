@@ -79,6 +79,12 @@ fn said(channel: &Channel, config: &Config) -> String {
         Some(login) => match &login.place {
             LoginPlace::Page(signing) => format!("login at {}", signing.page.url),
             LoginPlace::Provider(provider) => format!("login at the provider {}", provider.issuer),
+            LoginPlace::Form(form) => {
+                format!(
+                    "login at our own page, in the directory {}",
+                    form.directory.name
+                )
+            }
         },
         None => "no login".into(),
     });

@@ -8,7 +8,7 @@ use super::flag::{flags, inspection};
 use super::identity::verifiers;
 use super::inject::injection;
 use super::link::link;
-use super::login::{clocks, login};
+use super::login::{clocks, login, logs_in};
 use super::names::identifier;
 use super::owner::{cors, owner};
 use super::reader::{Node, Table, Wrong};
@@ -30,7 +30,6 @@ pub(super) struct Shared<'c> {
     pub(super) server: &'c Server,
     pub(super) levels: &'c Levels,
     pub(super) upstreams: &'c Upstreams,
-    #[allow(dead_code, reason = "for what comes next")]
     pub(super) directories: &'c Directories,
 }
 
@@ -126,7 +125,7 @@ fn channel<'t>(
     };
     // A route that could not be read may be the one that is missing.
     let lacks = |of: &dyn Fn(&Written<'_>) -> bool| complete && !written.iter().any(of);
-    let logs_in = table.has("authentication_url") || table.has("oidc");
+    let logs_in = logs_in(table);
     let identifies = identity.is_some() || logs_in;
     if let Some(flag) = flag_node.filter(|_| lacks(&judged)) {
         flag.error_key(
@@ -149,7 +148,7 @@ fn channel<'t>(
         .flatten()
         .filter(|_| !identifies)
     {
-        let help = "add an [[identity]], or an `authentication_url`, or `oidc`";
+        let help = "add an [[identity]], or an `authentication_url`, or `oidc`, or `login_page`";
         node.error_key(Wrong::new(
             format!("`{}`: nobody is ever verified on this channel", node.name),
             help,

@@ -13,14 +13,12 @@ use crate::directory::{Directory, Kind};
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// All directories, broken ones left out; they are reported.
-#[allow(dead_code, reason = "for what comes next")]
 pub(super) struct Directories {
     known: Vec<Arc<Directory>>,
     /// Names of the broken ones too: whoever names one makes no second mistake.
     names: Vec<String>,
 }
 
-#[allow(dead_code, reason = "for what comes next")]
 impl Directories {
     pub(super) fn read(root: &Table<'_>, server: &Server) -> Self {
         let table = root.get("directory").and_then(Node::table);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::call::security_keys;
 use super::channel::Shared;
 use super::identity::public_key;
+use super::login_page::login_page;
 use super::oidc::provider;
 use super::reader::{Node, Table, Wrong};
 use super::resume::resume;
@@ -46,6 +47,9 @@ const OF_A_PAGE: &[&str] = &[
     "interaction_label",
 ];
 
+/// Where customers can log in: at one of these.
+const PLACES: &[&str] = &["authentication_url", "oidc", "login_page"];
+
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The clocks.
@@ -83,7 +87,7 @@ pub(super) fn clocks(table: &Table<'_>, levels: &Levels) -> Clocks {
         ));
     }
     if let (Some(node), None, None, None) = (
-        table.get("authentication_url").or(table.get("oidc")),
+        PLACES.iter().find_map(|name| table.get(name)),
         token,
         interaction,
         absolute,
@@ -146,30 +150,34 @@ fn falling(own: &[LevelTimeout<'_>], usual: Option<Duration>, levels: &Levels) {
     }
 }
 
-/// The login, if there is an authentication URL or a provider.
+/// The login, if there is a place for it.
 pub(super) fn login(table: &Table<'_>, shared: &Shared<'_>) -> Option<Login> {
     let levels = shared.levels;
-    let place = match (table.get("authentication_url"), table.get("oidc")) {
-        (None, None) => {
-            orphans(table);
-            return None;
-        }
-        (Some(url), None) => page(table, url).map(|page| LoginPlace::Page(Box::new(page))),
-        (None, Some(node)) => {
-            foreign(table, node);
-            let provider = provider(node, levels);
-            provider.map(|provider| LoginPlace::Provider(Box::new(provider)))
-        }
-        (Some(url), Some(node)) => {
-            node.clash(
-                url,
-                "`oidc` and `authentication_url` exclude each other: customers log in at one place",
-            );
-            provider(node, levels);
-            page(table, url);
-            None
-        }
+    let mut places = PLACES.iter().filter_map(|name| table.get(name));
+    let Some(node) = places.next() else {
+        orphans(table);
+        return None;
     };
+    let place = match node.name {
+        "oidc" => provider(node, levels).map(|provider| LoginPlace::Provider(Box::new(provider))),
+        "login_page" => login_page(node, shared).map(|form| LoginPlace::Form(Box::new(form))),
+        _ => page(table, node).map(|page| LoginPlace::Page(Box::new(page))),
+    };
+    if let Some(other) = places.next() {
+        other.clash(
+            node,
+            format!(
+                "`{}` and `{}` exclude each other: customers log in at one place",
+                other.name, node.name
+            ),
+        );
+        match other.name {
+            "oidc" => drop(provider(other, levels)),
+            _ => drop(login_page(other, shared)),
+        }
+    } else if node.name != "authentication_url" {
+        foreign(table, node);
+    }
     let challenge = table.need("challenge");
     let return_to = table.get("return_to").map(|node| node.parse(back));
     let bindings = [
@@ -227,14 +235,14 @@ fn page(table: &Table<'_>, url: Node<'_>) -> Option<SigningPage> {
 }
 
 /// Reports what goes with a page of the operator's only.
-fn foreign(table: &Table<'_>, oidc: Node<'_>) {
+fn foreign(table: &Table<'_>, place: Node<'_>) {
     for node in OF_A_PAGE.iter().filter_map(|name| table.get(name)) {
         let message = format!("`{}` goes with `authentication_url`", node.name);
-        node.clash(oidc, message);
+        node.clash(place, message);
     }
 }
 
-/// Reports what means nothing without an authentication URL.
+/// Reports what means nothing without a place to log in.
 fn orphans(table: &Table<'_>) {
     let found = COMPANIONS.iter().filter_map(|name| table.get(name));
     let found: Vec<_> = found.collect();
@@ -245,7 +253,7 @@ fn orphans(table: &Table<'_>) {
     if let Some(first) = found.first() {
         first.error_key(Wrong::new(
             format!("{} without `authentication_url`", names.join(", ")),
-            "name the page where customers log in, or write [channel.NAME.oidc], or leave this out",
+            "name the page where customers log in, or write [channel.NAME.oidc] or [channel.NAME.login_page], or leave this out",
         ));
     }
 }
@@ -412,4 +420,9 @@ fn captures(node: Node<'_>) -> Vec<(Box<str>, crate::message::Selector)> {
         captures.extend(selector.map(|selector| (node.name.into(), selector)));
     }
     captures
+}
+
+/// Whether customers of this channel log in anywhere.
+pub(super) fn logs_in(table: &Table<'_>) -> bool {
+    PLACES.iter().any(|name| table.has(name))
 }

@@ -13,6 +13,7 @@ mod identity;
 mod inject;
 mod link;
 mod login;
+mod login_page;
 mod names;
 mod oidc;
 mod owner;
@@ -46,6 +47,7 @@ use crate::directory::Directory;
 use crate::interaction::store::Limits;
 use crate::message::header::ManagedHeaders;
 use crate::message::managed::ManagedMembers;
+use crate::message::network::Network;
 
 pub use diagnostic::{Diagnostic, Severity};
 
@@ -117,6 +119,8 @@ pub struct Config {
     pub limits: Limits,
     /// PEM roots for the calls we make ourselves, beside the system's.
     pub extra_roots: Option<Vec<u8>>,
+    /// Networks whose `X-Forwarded-For` is believed; empty believes nobody's.
+    pub trusted_proxies: Vec<Network>,
     /// Backends.
     pub upstreams: Vec<Arc<Upstream>>,
     /// Where the company's records are.
@@ -209,6 +213,7 @@ fn assemble<'t>(report: &'t Report<'t>, tree: &'t DeTable<'t>) -> Config {
         managed_members: ManagedMembers::new(members.map(|(path, _)| path)),
         routes: route::table(report, &written),
         endpoints: server.endpoints,
+        trusted_proxies: server.trusted_proxies,
         levels: levels.0,
         extra_roots: server.extra_roots,
         upstreams: upstreams.all(),

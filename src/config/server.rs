@@ -8,6 +8,7 @@ use super::url::Url;
 use super::{Listener, Log, Timeouts};
 use crate::interaction::Level;
 use crate::interaction::store::Limits;
+use crate::message::network::Network;
 use crate::message::target::check_path;
 
 /// `[server]`.
@@ -18,6 +19,7 @@ pub(super) struct Server {
     pub(super) timeouts: Timeouts,
     pub(super) workers: Option<usize>,
     pub(super) extra_roots: Option<Vec<u8>>,
+    pub(super) trusted_proxies: Vec<Network>,
 }
 
 /// `[identity]`: the names of the levels above anonymous, lowest first.
@@ -39,6 +41,9 @@ impl Server {
             timeouts: get("timeouts").and_then(timeouts).unwrap_or_default(),
             workers: workers.and_then(|workers| usize::try_from(workers).ok()),
             extra_roots: get("extra_roots").and_then(Node::roots),
+            trusted_proxies: get("trusted_proxies")
+                .and_then(|node| node.list(network))
+                .unwrap_or_default(),
         }
     }
 
@@ -61,6 +66,12 @@ fn timeouts(node: Node<'_>) -> Option<Timeouts> {
         body: limit("body").unwrap_or(usual.body),
         write: limit("write").unwrap_or(usual.write),
     })
+}
+
+/// An address, or a network in CIDR notation.
+fn network(node: Node<'_>) -> Option<Network> {
+    let help = "write it like \"10.0.0.0/8\" or \"2001:db8::1\"";
+    node.parse(|text| Network::parse(text).ok_or_else(|| Wrong::new("this is not a network", help)))
 }
 
 fn public(node: Node<'_>) -> Option<Url> {

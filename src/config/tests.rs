@@ -59,6 +59,7 @@ fn keys() -> TempDir {
         dir.path().join("tls/backend-ca.pem"),
     )
     .unwrap();
+    write("texts/nl.json", "{\"log-in\": \"Inloggen\"}");
     write("keys/garbage.pem", "-----BEGIN GARBAGE-----\nAAAA\n");
     write("keys/empty", "");
     write("keys/line-end", "\n");
@@ -184,6 +185,22 @@ fn every_key_arrives() {
     assert_eq!(provider.max_age, Some(Duration::from_secs(300)));
     assert_eq!(provider.prompt.as_deref(), Some("login consent"));
     assert_eq!(provider.algorithms.len(), 2);
+
+    let shop = config.channel("shop").unwrap().login.as_ref().unwrap();
+    let form = shop.form().unwrap();
+    assert_eq!(&*form.directory.name, "people");
+    assert!(form.base.starts_with("ou=customers") && *form.subject == *"employeeNumber");
+    let attributes: Vec<_> = form.attributes().iter().map(ToString::to_string).collect();
+    assert_eq!(attributes, ["employeeNumber", "mail", "sn"]);
+    let group = form.group.as_ref().unwrap();
+    assert!(group.base.starts_with("ou=groups"));
+    assert_eq!(group.filter("a", "cn=*").unwrap(), "(member=cn\\3d\\2a)");
+    assert_eq!((form.level, form.max_failures), (Some(Level(3)), 3));
+    let limits = [form.per_name, form.per_address].map(|limit| limit.tries);
+    assert!(limits == [4, 40] && form.per_name.per.as_secs() == 1800);
+    assert_eq!(form.look.texts.tags().collect::<Vec<_>>(), ["de", "en"]);
+    assert!(form.look.title.is_some() && form.look.logo.is_some());
+    assert_eq!(config.trusted_proxies.len(), 2);
 
     for name in ["X_CUSTOMER_ID", "x-assertion"] {
         assert!(config.managed_headers.covers(name));

@@ -65,6 +65,7 @@ pub use server::{Options, Stop, serve};
 use crate::config::Config;
 use crate::identity::Caches;
 use crate::interaction::Store;
+use crate::login::form::throttle::Throttle;
 use crate::login::oidc::Providers;
 use crate::outbound::Outbound;
 use crate::telemetry::Metrics;
@@ -79,6 +80,8 @@ pub struct State {
     pub store: Store,
     /// What verifiers remember.
     pub caches: Caches,
+    /// Who tries too often to log in.
+    pub throttle: Throttle,
     /// What OpenID providers announce.
     pub providers: Providers,
     /// Held by whoever looks for the interactions of a customer.

@@ -33,6 +33,7 @@ use crate::admin;
 use crate::config::{self, Config, Listener};
 use crate::identity::Caches;
 use crate::interaction::{Interaction, Key, Store};
+use crate::login::form::throttle::Throttle;
 use crate::login::oidc::Providers;
 use crate::outbound::Outbound;
 use crate::telemetry::Metrics;
@@ -107,6 +108,7 @@ pub fn serve(options: Options) -> Result<(), String> {
         store: Store::memory(config.limits),
         config: ArcSwap::from_pointee(config),
         caches: Caches::new(outbound.clone()),
+        throttle: Throttle::default(),
         providers: Providers::default(),
         logouts: tokio::sync::Mutex::default(),
         outbound,

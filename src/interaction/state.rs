@@ -149,6 +149,8 @@ struct Rare {
     challenge: Option<Challenge>,
     /// Where that leads to an identity provider: who is on the way there and back.
     attempts: Attempts,
+    /// Where it leads to a form: how many tries by it have begun.
+    tries: u32,
     /// A login that succeeded and waits to be bound; the challenge is its ticket then.
     proven: Option<Proven>,
     /// What waits behind the `continue` URL, and the hash of that URL's own token.
@@ -285,6 +287,7 @@ impl Interaction {
         let rare = self.rare.get_or_insert_default();
         rare.challenge = Some(challenge);
         rare.attempts = Attempts::default();
+        rare.tries = 0;
         rare.proven = None;
         rare.held = held;
         Ok(())
@@ -405,6 +408,44 @@ impl Interaction {
     ) -> Result<(Level, Secret), Reason> {
         let (level, attempts) = self.attempts(token, now)?;
         Ok((level, attempts.end(state, browser)?))
+    }
+
+    /// Whether the login URL with this token counts; the level that it is for. Errors as
+    /// of [`Interaction::attempt`].
+    pub fn open(&self, token: &TokenHash, now: Time) -> Result<Level, Reason> {
+        let rare = self.rare.as_ref().ok_or(Reason::TokenUnknown)?;
+        let challenge = rare.outstanding(token, false);
+        let challenge = challenge.ok_or(Reason::TokenUnknown)?;
+        match challenge.expired(now) {
+            true => Err(Reason::TokenExpired),
+            false => Ok(challenge.level),
+        }
+    }
+
+    /// Begins a try by the login URL with this token, which has so many at `most`:
+    /// [`Reason::LoginFailures`] when there is none left, else errors as of
+    /// [`Interaction::open`]. Says the level, and whether this is the last one.
+    pub fn try_login(
+        &mut self,
+        token: &TokenHash,
+        most: u32,
+        now: Time,
+    ) -> Result<(Level, bool), Reason> {
+        let level = self.open(token, now)?;
+        let rare = self.rare.as_mut().ok_or(Reason::TokenUnknown)?;
+        if rare.tries >= most {
+            return Err(Reason::LoginFailures);
+        }
+        rare.tries += 1;
+        Ok((level, rare.tries == most))
+    }
+
+    /// Takes a try back that came to nothing.
+    pub fn untry(&mut self, token: &TokenHash) {
+        let rare = self.rare.as_mut();
+        if let Some(rare) = rare.filter(|rare| rare.outstanding(token, false).is_some()) {
+            rare.tries = rare.tries.saturating_sub(1);
+        }
     }
 
     /// Consumes the outstanding login token: [`Reason::TokenExpired`] when its
@@ -540,13 +581,9 @@ impl Interaction {
 
     /// The attempts of the login URL with this token, as long as it counts.
     fn attempts(&mut self, token: &TokenHash, now: Time) -> Result<(Level, &mut Attempts), Reason> {
+        let level = self.open(token, now)?;
         let rare = self.rare.as_mut().ok_or(Reason::TokenUnknown)?;
-        let challenge = rare.outstanding(token, false);
-        let challenge = challenge.ok_or(Reason::TokenUnknown)?;
-        match challenge.expired(now) {
-            true => Err(Reason::TokenExpired),
-            false => Ok((challenge.level, &mut rare.attempts)),
-        }
+        Ok((level, &mut rare.attempts))
     }
 
     /// The outstanding login URL.

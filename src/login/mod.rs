@@ -1,5 +1,6 @@
 //! Mid-chat login: challenge → login URL → return.
 
+pub mod form;
 pub mod keys;
 pub mod logout;
 pub mod oidc;

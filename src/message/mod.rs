@@ -20,6 +20,7 @@ pub mod lines;
 pub mod links;
 pub mod managed;
 pub mod multipart;
+pub mod network;
 pub mod select;
 pub mod sse;
 pub mod stream;

@@ -15,6 +15,7 @@ mod explained;
 mod held_answers;
 mod levels;
 mod logout;
+mod ldap;
 mod oidc;
 mod openai_stream;
 mod operating;

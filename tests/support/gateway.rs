@@ -105,6 +105,14 @@ impl Gateway {
         Self::run(at, &at.config("1s", tables), [at.plain, at.tls, at.admin])
     }
 
+    /// Starts it with more settings in `[server]`.
+    pub fn start_with(server: &str, tables: &str) -> Self {
+        let at = Addresses::free();
+        let text = at.config("1s", tables);
+        let text = text.replacen("[server]\n", &format!("[server]\n{server}\n"), 1);
+        Self::run(at, &text, [at.plain, at.tls, at.admin])
+    }
+
     /// Starts a file of `conf/`, in which nothing is changed but the addresses:
     /// ours, and the backend's.
     pub fn start_file(file: &str, backend: SocketAddr) -> Self {

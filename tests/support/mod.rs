@@ -15,6 +15,7 @@
 //! | [`metrics`] | what the admin listener counts |
 //! | [`node`] | the real backends of `tests/backends`, run by node and Python |
 //! | [`provider`] | an OpenID provider that lies when it is told to |
+//! | [`slapd`] | a real LDAP server |
 //! | [`tls`] | one certificate for everybody |
 //! | [`ports`] | free ports |
 
@@ -32,6 +33,7 @@ pub mod origin;
 pub mod ports;
 pub mod provider;
 pub mod script;
+pub mod slapd;
 pub mod tls;
 pub mod websocket;
 pub mod wire;
@@ -46,6 +48,7 @@ pub use node::{Node, Talk};
 pub use origin::Origin;
 pub use provider::Provider;
 pub use script::{Framing, Reply, Seen};
+pub use slapd::Slapd;
 pub use websocket::{Frame, SocketOrigin, WebSocket};
 pub use wire::Wire;
 

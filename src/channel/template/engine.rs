@@ -8,6 +8,7 @@ use minijinja::{AutoEscape, Environment, ErrorKind, HtmlEscape, UndefinedBehavio
 use serde_json::{Map, Value};
 
 use super::Escape;
+use crate::directory::ldap;
 use crate::message::target::encode;
 
 /// Longest rendered text or document, in bytes.
@@ -31,6 +32,7 @@ pub(super) fn environment(escape: Escape) -> Environment<'static> {
             Escape::None => output.write_str(&text)?,
             Escape::Html => write!(output, "{}", HtmlEscape(&text))?,
             Escape::Url => output.write_str(&encode(&text))?,
+            Escape::Ldap => output.write_str(&ldap::escape(&text))?,
         }
         Ok(())
     });

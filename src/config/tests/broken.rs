@@ -88,6 +88,22 @@ const ERRORS: &[Case] = &[
     ("kind = \"deny\"", "kind = \"deny\"\n«level = \"strong\"", "goes with message routes", ""),
     ("logout_key = { file = \"keys/old.key\" }", "logout_key = «\"abc\"", "", ""),
     ("verified = \"20m\"", "«verified = \"31m\"", "`claimed` ends before the higher `verified`", "at least as long"),
+    // ── the login page ────────────────────────────────────────────────────
+    ("\"10.0.0.0/8\"", "«\"10.0.0.0/33\"", "not a network", "10.0.0.0/8"),
+    ("directory = \"people\"", "directory = «\"poeple\"", "no such directory", "`people`"),
+    ("(uid={{ username }})", "(uid={{ «usrname }})", "unknown variable", "`username`"),
+    ("\"(&(objectClass=person)(uid={{ username }}))\"", "«\"uid={{ username }}\"", "not an LDAP filter", "(uid={{ username }})"),
+    ("\"(&(objectClass=person)(uid={{ username }}))\"", "«\"(uid=admin)\"", "the same entry whoever asks", ""),
+    ("subject = \"employeeNumber\"", "subject = «\"employee number\"", "name of an attribute", ""),
+    ("group = \"(member={{ dn }})\"\n", "", "`group_base` without `group`", ""),
+    ("max_failures = 3", "max_failures = «0", "from 1 to 100", ""),
+    ("languages = [\"de\", ", "languages = [«\"fr\", ", "no texts in `fr`", "`translations`"),
+    ("translations = \"texts\"", "translations = «\"keys\"", "there are no texts", "nl.json"),
+    ("translations = \"texts\"", "translations = «\"nowhere\"", "cannot read the directory", ""),
+    ("\"https://cdn.example.com/logo.svg\"", "«\"http://cdn.example.com/logo.svg\"", "a logo is at https", ""),
+    ("colour = \"#1f5fa8\"", "colour = «\"blue\"", "not a colour", "#1f5fa8"),
+    ("[channel.shop.login_page]", "return_tolerance = \"5m\"\n[channel.shop.login_page]", "goes with `authentication_url`", ""),
+    ("[channel.shop.login_page]", "authentication_url = \"https://www.example.com/login\"\nauthentication_security_key = { file = \"keys/web.key\" }\n[channel.shop.«login_page]", "`login_page` and `authentication_url` exclude each other", ""),
     // ── sockets ───────────────────────────────────────────────────────────
     ("on_expiry = \"close\"", "«on_expire = \"close\"", "`on_expire`", "`on_expiry`"),
     ("on_expiry = \"close\"", "on_expiry = «\"closed\"", "no such on_expiry", "`close`"),
@@ -237,6 +253,7 @@ const WARNINGS: &[Case] = &[
     ("\"X-Session\" = \"{{ interaction }}\"", "\"X-Api-Key\" = «\"0123\"", "written into", ""),
     ("flag = [{ header = { name = \"X-Private\" } }]", "", "never asked to log in", ""),
     ("\"https://login.example.com/tenant\"", "«\"http://login.example.com/tenant\"", "plain http", "https"),
+    ("level = \"strong\"\nmax_failures", "level = «\"verified\"\nmax_failures", "no login reaches a level above `verified`", ""),
     ("strong = [\"urn:two\", \"urn:three\"] }", "verified = [\"urn:two\"] }", "no login reaches a level above `verified`", ""),
 ];
 

@@ -5,16 +5,14 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use http::HeaderMap;
-use http::header::ORIGIN;
 use pingora::proxy::Session;
 
 use super::super::State;
 use super::super::exchange::Exchange;
 use super::super::respond::{self, Reply};
 use super::super::resume;
-use super::outcome;
 use super::resumed::evidence;
+use super::{form, outcome};
 use crate::channel::{Binding, Channel};
 use crate::config::Config;
 use crate::interaction::{Evidence, Key, TokenHash, Unbound};
@@ -86,7 +84,7 @@ pub(super) async fn answered(
         }
         body.extend_from_slice(&chunk);
     }
-    let foreign = foreign(&exchange.config, &session.req_header().headers);
+    let foreign = form::foreign(&exchange.config, &session.req_header().headers);
     let outcome = match Bound::find(state, exchange, ticket).await {
         Ok(bound) if bound.binding() == Binding::Confirm && !foreign => {
             match &*String::from_utf8_lossy(&body) {
@@ -99,12 +97,6 @@ pub(super) async fn answered(
         Err(reason) => Err(reason),
     };
     Ok(lead_on(state, exchange, outcome))
-}
-
-/// Whether a page of another site sent the form.
-fn foreign(config: &Config, headers: &HeaderMap) -> bool {
-    let own = |origin: &http::HeaderValue| origin.as_bytes() == config.public_url.as_bytes();
-    headers.get(ORIGIN).is_some_and(|origin| !own(origin))
 }
 
 /// A ticket, and the chat that its login is about to be bound to.

@@ -7,7 +7,8 @@
 //! | `GET done/{code}` | a small page that says how it went |
 //! | `GET`, `POST bind/{ticket}` | whose chat a login is for |
 //! | `GET continue/{token}` | waits for the answer to the held request |
-//! | `GET login/{token}` | a login URL that leads on to an OpenID provider |
+//! | `GET login/{token}` | a login URL that leads on to an OpenID provider, or shows our own page |
+//! | `POST login/{token}` | the form on that page |
 //! | `GET callback/{channel}` | the browser comes back from there |
 //! | `POST backchannel-logout/{channel}` | the provider logs a customer out |
 //! | `POST logout/{channel}` | the operator's server logs a customer out |
@@ -15,6 +16,7 @@
 
 mod bind;
 mod logout;
+mod form;
 mod outcome;
 mod provider;
 mod resumed;
@@ -45,7 +47,7 @@ pub(super) enum Endpoint {
     Bind(String),
     /// A `continue` URL.
     Continue(String),
-    /// A login URL that leads on to a provider.
+    /// A login URL that leads on to a provider, or to our own page.
     Login(String),
     /// The way back from a provider.
     Callback(String),
@@ -127,9 +129,14 @@ pub(super) async fn serve(
         Endpoint::Continue(token) if get || *method == Method::OPTIONS => {
             resumed::wait(state, session, exchange, &token, method).await
         }
-        Endpoint::Login(token) if get => {
+        Endpoint::Login(token) if get || *method == Method::POST => {
             let headers = session.req_header().headers.clone();
-            provider::open(state, exchange, &token, &headers, method).await
+            match form::find(state, exchange, &token).await {
+                Some(asked) if get => asked.show(state, exchange, &headers).await,
+                Some(asked) => asked.take(state, session, exchange).await?,
+                None if get => provider::open(state, exchange, &token, &headers, method).await,
+                None => not_allowed("GET"),
+            }
         }
         Endpoint::Callback(channel) if *method == Method::GET => {
             let headers = session.req_header().headers.clone();

@@ -76,12 +76,12 @@ async fn depart(
     let metadata = metadata(state, provider).await?;
     let secure = config.public_url.starts_with("https://");
     let known = cookie(headers, secure);
-    let browser = match &known {
-        Some(known) => known.expose().to_owned(),
-        None => LoginToken::generate().expose().to_owned(),
+    let (browser, known) = match known {
+        Some(known) => (known, true),
+        None => (LoginToken::generate(), false),
     };
     let pending = Pending::new(token);
-    let begun = pending.attempt(&browser);
+    let begun = pending.attempt(browser.expose());
     let now = state.clock.now();
     let demanded = state
         .store
@@ -93,15 +93,21 @@ async fn depart(
     let redirect_uri = redirect_uri(config, &channel.name);
     let url = provider.authorization_url(&metadata, &pending, &redirect_uri, demanded);
     let reply = Reply::see_other(&url);
-    if known.is_some() {
+    if known {
         return Ok(reply);
     }
-    let name = cookie_name(secure);
-    let secure = if secure { "; Secure" } else { "" };
-    let cookie = format!("{name}={browser}; Path=/; HttpOnly; SameSite=Lax{secure}");
-    let mut cookie = HeaderValue::from_str(&cookie).map_err(|_| Reason::Internal)?;
-    cookie.set_sensitive(true);
+    let cookie = set_cookie(&browser, secure).ok_or(Reason::Internal)?;
     Ok(reply.with(SET_COOKIE, cookie))
+}
+
+/// The cookie by which a browser is known again from now on.
+pub(super) fn set_cookie(browser: &LoginToken, secure: bool) -> Option<HeaderValue> {
+    let (name, value) = (cookie_name(secure), browser.expose());
+    let secure = if secure { "; Secure" } else { "" };
+    let cookie = format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}");
+    let mut cookie = HeaderValue::from_str(&cookie).ok()?;
+    cookie.set_sensitive(true);
+    Some(cookie)
 }
 
 /// The browser is back from the provider.
@@ -329,7 +335,7 @@ fn redirect_uri(config: &Config, channel: &str) -> String {
 }
 
 /// The browser's cookie, if it brings exactly one of ours.
-fn cookie(headers: &HeaderMap, secure: bool) -> Option<LoginToken> {
+pub(super) fn cookie(headers: &HeaderMap, secure: bool) -> Option<LoginToken> {
     let mut values = raw_cookies(headers, cookie_name(secure));
     match (values.next(), values.next()) {
         (Some(value), None) => LoginToken::parse(std::str::from_utf8(value).ok()?),
@@ -338,7 +344,7 @@ fn cookie(headers: &HeaderMap, secure: bool) -> Option<LoginToken> {
 }
 
 /// A login URL that leads nowhere.
-fn refuse(exchange: &mut Exchange, reason: Reason) -> Reply {
+pub(super) fn refuse(exchange: &mut Exchange, reason: Reason) -> Reply {
     exchange.reason = reason;
     match reason {
         Reason::ProviderUnavailable | Reason::ProviderError => later(reason),

@@ -1,0 +1,474 @@
+//! The login on our own page: it is shown, and what comes back is tried in the directory.
+//!
+//! Who asks learns the same, in the same time as far as it is ours, whether there is no
+//! such customer or the password is another: where nobody was found, the password is
+//! tried all the same, under a name that nobody has.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use http::header::{
+    ACCEPT_LANGUAGE, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ORIGIN,
+    REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, VARY,
+};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use pingora::proxy::Session;
+
+use super::super::State;
+use super::super::exchange::Exchange;
+use super::super::respond::{self, Reply};
+use super::{outcome, provider};
+use crate::channel::{Channel, Login, LoginForm};
+use crate::config::Config;
+use crate::directory::{Fault, Ldap, Record};
+use crate::interaction::{Identity, Interaction, Key, Level, TokenHash};
+use crate::login::LoginToken;
+use crate::login::form::look::Page;
+use crate::login::form::throttle::Who;
+use crate::login::form::{MAX_FORM, Sent, is_sealed, seal};
+use crate::message::network;
+use crate::reason::Reason;
+use crate::secret::{self, Secret};
+
+/// A login URL that leads to our own page.
+pub(super) struct Asked {
+    token: TokenHash,
+    key: Key,
+    channel: Arc<Channel>,
+}
+
+/// The page that a login URL leads to; `None` where it leads elsewhere, or nowhere.
+pub(super) async fn find(state: &State, exchange: &mut Exchange, token: &str) -> Option<Asked> {
+    let token = LoginToken::parse(token)?.hash();
+    let key = state.store.locate(&token).await.ok()?;
+    let channel = exchange.config.channel(key.channel())?.clone();
+    channel.login.as_ref().and_then(Login::form)?;
+    exchange.endpoint = Some(("login", channel.name.to_string()));
+    exchange.key = Some(key.clone());
+    Some(Asked {
+        token,
+        key,
+        channel,
+    })
+}
+
+impl Asked {
+    /// Shows the page. Whoever only looks changes nothing.
+    pub(super) async fn show(
+        &self,
+        state: &State,
+        exchange: &mut Exchange,
+        headers: &HeaderMap,
+    ) -> Reply {
+        let now = state.clock.now();
+        let clocks = &self.channel.clocks;
+        let look = |interaction: Option<&Interaction>| {
+            let interaction = interaction.ok_or(Reason::TokenRevoked)?;
+            interaction.open(&self.token, now)
+        };
+        let open = state.store.read(&self.key, clocks, now, look).await;
+        match open.and_then(|open| open) {
+            Ok(_) => self.page(exchange, headers, "", None),
+            Err(reason) => provider::refuse(exchange, reason),
+        }
+    }
+
+    /// Takes what the customer sent.
+    pub(super) async fn take(
+        &self,
+        state: &Arc<State>,
+        session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<Reply> {
+        respond::go_on(session).await?;
+        let mut body = BytesMut::new();
+        while let Some(chunk) = session.read_request_body().await? {
+            if body.len() + chunk.len() > MAX_FORM {
+                return Ok(self.over(state, exchange, Err(Reason::BadBody)));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let headers = session.req_header().headers.clone();
+        let Some(sent) = Sent::read(&body) else {
+            return Ok(self.over(state, exchange, Err(Reason::BadBody)));
+        };
+        if !self.is_ours(&exchange.config, &headers, &sent) {
+            let name = match &sent {
+                Sent::Credentials { name, .. } => name,
+                Sent::Cancelled { .. } => "",
+            };
+            return Ok(self.again(state, exchange, &headers, name, Reason::LoginForged));
+        }
+        let peer = session.client_addr().and_then(|address| address.as_inet());
+        let peer = peer.map_or([0, 0, 0, 0].into(), |address| address.ip());
+        let client = network::client(peer, &headers, &exchange.config.trusted_proxies);
+        let (name, password) = match sent {
+            Sent::Cancelled { .. } => {
+                let denied = Err(Reason::LoginCancelled);
+                let outcome = self.redeem(state, exchange, denied).await;
+                return Ok(self.over(state, exchange, outcome));
+            }
+            Sent::Credentials { name, password, .. } => (name, password),
+        };
+        let tried = self
+            .log_in(state, exchange, &name, password, Who::address(client))
+            .await;
+        Ok(match tried {
+            Ok(outcome) => self.over(state, exchange, outcome),
+            Err(Denied { reason, wait }) => {
+                let reply = self.again(state, exchange, &headers, &name, reason);
+                let wait = wait.map(|wait| wait.as_secs() + 1);
+                match wait.map(HeaderValue::from) {
+                    Some(wait) => reply.with(RETRY_AFTER, wait),
+                    None => reply,
+                }
+            }
+        })
+    }
+
+    /// Whether the form comes from the page, in the browser that it was made for.
+    fn is_ours(&self, config: &Config, headers: &HeaderMap, sent: &Sent) -> bool {
+        let form = headers
+            .get(CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok());
+        let form = form.and_then(|kind| kind.split(';').next()).map(str::trim);
+        let form =
+            form.is_some_and(|kind| kind.eq_ignore_ascii_case("application/x-www-form-urlencoded"));
+        let browser = provider::cookie(headers, is_secure(config));
+        let sealed = |browser| is_sealed(&browser, &self.token, sent.seal());
+        form && !foreign(config, headers) && browser.is_some_and(sealed)
+    }
+
+    /// Tries name and password. The inner outcome is the login URL's end, the error
+    /// leaves it good.
+    async fn log_in(
+        &self,
+        state: &Arc<State>,
+        exchange: &mut Exchange,
+        name: &str,
+        password: Secret,
+        address: Who,
+    ) -> Result<Result<Reason, Reason>, Denied> {
+        let (form, ldap) = self.form().ok_or(Reason::Internal)?;
+        if name.is_empty() || password.is_empty() {
+            return Err(Reason::LoginCredentials.into());
+        }
+        let now = state.clock.now();
+        let throttle = &state.throttle;
+        let customer = Who::name(&self.channel.name, name);
+        let throttled = |wait| Denied {
+            reason: Reason::LoginThrottled,
+            wait: Some(wait),
+        };
+        throttle
+            .take(&address, form.per_address, now)
+            .map_err(throttled)?;
+        let wait = throttle.take(&customer, form.per_name, now);
+        wait.map_err(throttled)?;
+        let clocks = &self.channel.clocks;
+        let begun = state
+            .store
+            .update(&self.key, clocks, now, |slot| {
+                let interaction = slot.as_mut().ok_or(Reason::TokenRevoked)?;
+                interaction.try_login(&self.token, form.max_failures, now)
+            })
+            .await;
+        let (demanded, last) = match begun.and_then(|begun| begun) {
+            Ok(begun) => begun,
+            Err(reason) => return Ok(Err(reason)),
+        };
+
+        let tried = Try {
+            state,
+            form,
+            ldap,
+            channel: &self.channel,
+        };
+        match tried.identify(name, password, demanded).await {
+            Ok(identity) => {
+                throttle.give_back(&address, form.per_address);
+                throttle.forget(&customer);
+                Ok(self.redeem(state, exchange, Ok(identity)).await)
+            }
+            Err(reason @ (Reason::DirectoryUnavailable | Reason::DirectoryError)) => {
+                // Nobody's fault but ours.
+                throttle.give_back(&address, form.per_address);
+                throttle.give_back(&customer, form.per_name);
+                let untry = |slot: &mut Option<Interaction>| {
+                    slot.as_mut()
+                        .map(|interaction| interaction.untry(&self.token))
+                };
+                let untried = state.store.update(&self.key, clocks, now, untry).await;
+                untried.map_err(Denied::from)?;
+                Err(reason.into())
+            }
+            Err(_) if last => {
+                let closed = Err(Reason::LoginFailures);
+                Ok(self.redeem(state, exchange, closed).await)
+            }
+            Err(reason) => Err(reason.into()),
+        }
+    }
+
+    async fn redeem(
+        &self,
+        state: &Arc<State>,
+        exchange: &mut Exchange,
+        login: Result<Identity, Reason>,
+    ) -> Result<Reason, Reason> {
+        let login = |_| login.clone();
+        outcome::redeem(state, exchange, &self.channel, self.token, login).await
+    }
+
+    /// The end of the login URL, or of nothing: the browser is sent on.
+    fn over(
+        &self,
+        state: &State,
+        exchange: &mut Exchange,
+        outcome: Result<Reason, Reason>,
+    ) -> Reply {
+        outcome::note(state, exchange, "login", &self.channel.name, outcome);
+        outcome::lead_on(exchange, &self.channel.name, outcome)
+    }
+
+    /// The page again, with what was wrong.
+    fn again(
+        &self,
+        state: &State,
+        exchange: &mut Exchange,
+        headers: &HeaderMap,
+        name: &str,
+        reason: Reason,
+    ) -> Reply {
+        outcome::note(state, exchange, "login", &self.channel.name, Err(reason));
+        let mut reply = self.page(exchange, headers, name, Some(reason));
+        reply.status = match reason {
+            // Whose name has two records is told to nobody.
+            Reason::DirectoryAmbiguous => Reason::LoginCredentials.status(),
+            reason => reason.status(),
+        };
+        reply
+    }
+
+    fn page(
+        &self,
+        exchange: &Exchange,
+        headers: &HeaderMap,
+        name: &str,
+        wrong: Option<Reason>,
+    ) -> Reply {
+        let Some((form, _)) = self.form() else {
+            return Reply::new(StatusCode::INTERNAL_SERVER_ERROR);
+        };
+        let config = &exchange.config;
+        let secure = is_secure(config);
+        let known = provider::cookie(headers, secure);
+        let browser = known.unwrap_or_else(LoginToken::generate);
+        let accept = headers.get(ACCEPT_LANGUAGE);
+        let accept = accept.and_then(|value| value.to_str().ok());
+        let language = form.look.texts.choose(accept);
+        let login = self.channel.login.as_ref();
+        let place = login.and_then(|login| login.return_to.as_deref());
+        let place = place.and_then(origin);
+        let notice = wrong.map(notice);
+        let page = form.look.form(
+            &language,
+            &seal(&browser, &self.token),
+            name,
+            notice,
+            place.as_deref(),
+        );
+        let reply = reply(page, &language.tag);
+        match provider::set_cookie(&browser, secure) {
+            Some(cookie) => reply.with(SET_COOKIE, cookie),
+            None => reply,
+        }
+    }
+
+    fn form(&self) -> Option<(&LoginForm, &Ldap)> {
+        let form = self.channel.login.as_ref().and_then(Login::form)?;
+        Some((form, form.directory.ldap()?))
+    }
+}
+
+/// Why a try did not succeed, where another one may.
+struct Denied {
+    reason: Reason,
+    /// How long to wait before it.
+    wait: Option<Duration>,
+}
+
+impl From<Reason> for Denied {
+    fn from(reason: Reason) -> Self {
+        let later = reason.status() == StatusCode::SERVICE_UNAVAILABLE;
+        Self {
+            reason,
+            wait: later.then_some(Duration::from_secs(4)),
+        }
+    }
+}
+
+/// One try in the directory.
+struct Try<'t> {
+    state: &'t State,
+    form: &'t LoginForm,
+    ldap: &'t Ldap,
+    channel: &'t Channel,
+}
+
+impl Try<'_> {
+    async fn identify(
+        &self,
+        name: &str,
+        password: Secret,
+        demanded: Level,
+    ) -> Result<Identity, Reason> {
+        let form = self.form;
+        let found = match form.filter(name) {
+            Ok(filter) => self.find(&form.base, filter, form.attributes()).await,
+            Err(fault) => Err(fault),
+        };
+        let (record, denied) = match found {
+            Ok(Some(record)) => (record, None),
+            Ok(None) => (nobody(form), Some(Reason::LoginCredentials)),
+            Err(Fault::Ambiguous) => {
+                self.note(&Fault::Ambiguous);
+                (nobody(form), Some(Reason::DirectoryAmbiguous))
+            }
+            Err(fault) => return Err(self.failed(&fault)),
+        };
+        let bound = self.ldap.bind(&self.state.outbound, &record.name, password);
+        let bound = bound.await.map_err(|fault| self.failed(&fault))?;
+        if let Some(reason) = denied {
+            return Err(reason);
+        }
+        if !bound {
+            return Err(Reason::LoginCredentials);
+        }
+        if let Some(group) = &form.group {
+            let member = match group.filter(name, &record.name) {
+                Ok(filter) => self.find(&group.base, filter, Vec::new()).await,
+                Err(fault) => Err(fault),
+            };
+            match member {
+                // In two groups is in one.
+                Ok(Some(_)) | Err(Fault::Ambiguous) => {}
+                Ok(None) => return Err(Reason::LoginGroup),
+                Err(fault) => return Err(self.failed(&fault)),
+            }
+        }
+        let identity = form.identity(&record, demanded);
+        let identity = identity.map_err(|fault| self.failed(&fault))?;
+        match identity.level < demanded {
+            true => Err(Reason::LoginLevel),
+            false => Ok(identity),
+        }
+    }
+
+    async fn find(
+        &self,
+        base: &str,
+        filter: String,
+        attributes: Vec<Box<str>>,
+    ) -> Result<Option<Record>, Fault> {
+        let outbound = &self.state.outbound;
+        self.ldap.find(outbound, base, filter, attributes).await
+    }
+
+    fn failed(&self, fault: &Fault) -> Reason {
+        self.note(fault);
+        match fault {
+            Fault::Unavailable(_) => Reason::DirectoryUnavailable,
+            Fault::Refused(_) => Reason::DirectoryError,
+            Fault::Ambiguous => Reason::DirectoryAmbiguous,
+        }
+    }
+
+    fn note(&self, fault: &Fault) {
+        let (channel, directory) = (&self.channel.name, &self.form.directory.name);
+        tracing::warn!(%channel, %directory, %fault, "a login could not be looked up");
+    }
+}
+
+/// A name that nobody has.
+fn nobody(form: &LoginForm) -> Record {
+    let name = hex::encode(secret::random::<8>());
+    Record {
+        name: format!("cn={name},{}", form.base).into(),
+        ..Record::default()
+    }
+}
+
+/// What a customer is told of it.
+fn notice(reason: Reason) -> &'static str {
+    match reason {
+        Reason::LoginThrottled => "throttled",
+        Reason::LoginForged => "stale",
+        Reason::LoginGroup | Reason::LoginLevel => "not-allowed",
+        Reason::DirectoryUnavailable | Reason::DirectoryError | Reason::Internal => "unavailable",
+        _ => "wrong",
+    }
+}
+
+/// A page as an answer. Its forms are sent with their origin, which `no-referrer` would
+/// hide; nothing of the URL leaves this site.
+fn reply(page: Page, language: &str) -> Reply {
+    let Page { html, policy } = page;
+    let html_type = HeaderValue::from_static("text/html; charset=utf-8");
+    let mut reply = Reply::new(StatusCode::OK)
+        .with(CONTENT_TYPE, html_type)
+        .with(REFERRER_POLICY, HeaderValue::from_static("same-origin"))
+        .with(VARY, HeaderValue::from_static("Accept-Language, Cookie"));
+    for (name, value) in [
+        (CONTENT_SECURITY_POLICY, policy.as_str()),
+        (CONTENT_LANGUAGE, language),
+    ] {
+        match HeaderValue::from_str(value) {
+            Ok(value) => reply.headers.insert(name, value),
+            Err(_) => return Reply::new(StatusCode::INTERNAL_SERVER_ERROR),
+        };
+    }
+    reply.body = html.into();
+    reply
+}
+
+/// Whether a page of another site sent a form: browsers tell of one or the other, and
+/// newer ones of both.
+pub(super) fn foreign(config: &Config, headers: &HeaderMap) -> bool {
+    let own = origin(&config.public_url).unwrap_or_default();
+    let other = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(own.as_bytes());
+    let cross = |value: &HeaderValue| value != "same-origin";
+    headers.get_all(ORIGIN).iter().any(other) || headers.get_all("sec-fetch-site").iter().any(cross)
+}
+
+/// The origin of a URL as a browser writes it.
+fn origin(url: &str) -> Option<String> {
+    let url: http::Uri = url.parse().ok()?;
+    let (scheme, authority) = (url.scheme_str()?, url.authority()?.as_str());
+    let usual = if scheme == "https" { ":443" } else { ":80" };
+    let authority = authority.strip_suffix(usual).unwrap_or(authority);
+    Some(format!("{scheme}://{authority}").to_ascii_lowercase())
+}
+
+fn is_secure(config: &Config) -> bool {
+    config.public_url.starts_with("https://")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::origin;
+
+    #[test]
+    fn origins_are_as_browsers_write_them() {
+        for (url, wanted) in [
+            ("https://chat.example.com", "https://chat.example.com"),
+            ("https://Chat.example.com:443/a", "https://chat.example.com"),
+            ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
+            ("http://a:443", "http://a:443"),
+        ] {
+            assert_eq!(origin(url).as_deref(), Some(wanted));
+        }
+        assert_eq!(origin("/a"), None);
+    }
+}
