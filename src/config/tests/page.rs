@@ -40,9 +40,11 @@ fn completed(example: &str) -> String {
         "side_call]",
         "resume =",
         "oidc]",
+        "login_page]",
         "link]",
     ];
-    let at_a_provider = example.contains("channel.web.oidc");
+    let elsewhere =
+        example.contains("channel.web.oidc") || example.contains("channel.web.login_page");
     let logs_in = logs_in.iter().any(|word| example.contains(word));
     let bare = !example.starts_with('[');
     let mut text = String::new();
@@ -54,7 +56,7 @@ fn completed(example: &str) -> String {
         if header != "[channel.web]" || given {
             continue;
         }
-        let wanted = |key: &str| logs_in && !(at_a_provider && key.starts_with("authentication_"));
+        let wanted = |key: &str| logs_in && !(elsewhere && key.starts_with("authentication_"));
         for (key, value) in login.iter().filter(|(key, _)| wanted(key)) {
             let inside = |line: &str| {
                 line.starts_with(&format!("{key} ="))

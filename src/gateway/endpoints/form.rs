@@ -38,19 +38,27 @@ pub(super) struct Asked {
     channel: Arc<Channel>,
 }
 
-/// The page that a login URL leads to; `None` where it leads elsewhere, or nowhere.
-pub(super) async fn find(state: &State, exchange: &mut Exchange, token: &str) -> Option<Asked> {
-    let token = LoginToken::parse(token)?.hash();
-    let key = state.store.locate(&token).await.ok()?;
-    let channel = exchange.config.channel(key.channel())?.clone();
-    channel.login.as_ref().and_then(Login::form)?;
+/// The page that a login URL leads to; `None` where it leads elsewhere. The error is
+/// why it leads nowhere.
+pub(super) async fn find(
+    state: &State,
+    exchange: &mut Exchange,
+    token: &str,
+) -> Result<Option<Asked>, Reason> {
+    let token = LoginToken::parse(token).ok_or(Reason::TokenUnknown)?.hash();
+    let key = state.store.locate(&token).await?;
+    let channel = exchange.config.channel(key.channel()).cloned();
+    let channel = channel.ok_or(Reason::TokenUnknown)?;
+    if channel.login.as_ref().and_then(Login::form).is_none() {
+        return Ok(None);
+    }
     exchange.endpoint = Some(("login", channel.name.to_string()));
     exchange.key = Some(key.clone());
-    Some(Asked {
+    Ok(Some(Asked {
         token,
         key,
         channel,
-    })
+    }))
 }
 
 impl Asked {

@@ -132,10 +132,11 @@ pub(super) async fn serve(
         Endpoint::Login(token) if get || *method == Method::POST => {
             let headers = session.req_header().headers.clone();
             match form::find(state, exchange, &token).await {
-                Some(asked) if get => asked.show(state, exchange, &headers).await,
-                Some(asked) => asked.take(state, session, exchange).await?,
-                None if get => provider::open(state, exchange, &token, &headers, method).await,
-                None => not_allowed("GET"),
+                Ok(Some(asked)) if get => asked.show(state, exchange, &headers).await,
+                Ok(Some(asked)) => asked.take(state, session, exchange).await?,
+                Ok(None) if get => provider::open(state, exchange, &token, &headers, method).await,
+                Ok(None) => not_allowed("GET"),
+                Err(reason) => provider::refuse(exchange, reason),
             }
         }
         Endpoint::Callback(channel) if *method == Method::GET => {

@@ -405,3 +405,52 @@ fn the_weight_follows_what_it_holds() {
     i.take_consumed();
     assert_eq!(i.weight(), blank);
 }
+
+#[test]
+fn a_login_url_has_so_many_tries() {
+    let mut interaction = Interaction::new(at(0));
+    let challenge = |token| Challenge {
+        token,
+        level: Level(2),
+        created: at(0),
+        ttl: CLOCKS.token_ttl,
+    };
+    interaction
+        .challenge(challenge(TOKEN), None, ALICE)
+        .unwrap();
+    assert_eq!(
+        interaction.try_login(&NEWER, 2, at(1)),
+        Err(Reason::TokenUnknown)
+    );
+    assert_eq!(
+        interaction.try_login(&TOKEN, 2, at(1)),
+        Ok((Level(2), false))
+    );
+    assert_eq!(
+        interaction.try_login(&TOKEN, 2, at(1)),
+        Ok((Level(2), true))
+    );
+    let none = Err(Reason::LoginFailures);
+    assert_eq!(interaction.try_login(&TOKEN, 2, at(1)), none);
+    // One that came to nothing is taken back, of this login URL alone.
+    interaction.untry(&NEWER);
+    assert_eq!(interaction.try_login(&TOKEN, 2, at(1)), none);
+    interaction.untry(&TOKEN);
+    assert_eq!(
+        interaction.try_login(&TOKEN, 2, at(1)),
+        Ok((Level(2), true))
+    );
+    assert_eq!(
+        interaction.try_login(&TOKEN, 2, at(60)),
+        Err(Reason::TokenExpired)
+    );
+    assert_eq!(interaction.open(&TOKEN, at(59)), Ok(Level(2)));
+    // A newer one has its own.
+    interaction
+        .challenge(challenge(NEWER), None, ALICE)
+        .unwrap();
+    assert_eq!(
+        interaction.try_login(&NEWER, 1, at(1)),
+        Ok((Level(2), true))
+    );
+}
