@@ -15,8 +15,8 @@
 //! | `GET jwks.json` | the keys that sign assertions |
 
 mod bind;
-mod logout;
 mod form;
+mod logout;
 mod outcome;
 mod provider;
 mod resumed;

@@ -267,7 +267,9 @@ fn own_addresses_take_their_own_methods_only() {
     let (gateway, _) = gateway("");
     let mut browser = gateway.browser();
     for (method, target, status) in [
-        ("POST", "/.chatgate/login/x", 405),
+        ("PUT", "/.chatgate/login/x", 405),
+        // What is not ours is a login URL that leads nowhere.
+        ("POST", "/.chatgate/login/x", 303),
         ("POST", "/.chatgate/callback/web", 405),
         ("HEAD", "/.chatgate/callback/web", 405),
         ("GET", "/.chatgate/backchannel-logout/web", 405),
