@@ -187,7 +187,7 @@ async function playAt(place, page) {
     if (place === "ldap") {
       await page.locator("[name=username]").fill("alice");
       await page.locator("[name=password]").fill("wonderland");
-      await page.locator("main [type=submit]").first().click();
+      await page.locator("button.main").click();
     } else if (!known) {
       await page.locator("[name=login]").fill("alice");
       await page.locator("[name=password]").fill("any");
