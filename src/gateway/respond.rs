@@ -6,9 +6,8 @@ use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
-    CONTENT_TYPE, EXPECT, LOCATION, ORIGIN, REFERRER_POLICY, VARY, WWW_AUTHENTICATE,
-    X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, LOCATION,
+    ORIGIN, REFERRER_POLICY, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::ResponseHeader;
@@ -62,36 +61,6 @@ impl Reply {
             ..Self::new(status)
         }
         .with(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-    }
-
-    /// A page of ours: no script, no frame, nothing from elsewhere.
-    pub(super) fn page(status: StatusCode, html: String) -> Self {
-        let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-        Self {
-            body: html.into(),
-            ..Self::new(status)
-        }
-        .with(
-            CONTENT_TYPE,
-            HeaderValue::from_static("text/html; charset=utf-8"),
-        )
-        .with(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy))
-    }
-
-    /// A page of ours with a form, whose answer leads on to `place` at most.
-    pub(super) fn form(html: String, place: Option<&str>) -> Self {
-        let uri = place.and_then(|place| place.parse::<http::Uri>().ok());
-        let origin = uri.and_then(|uri| Some(format!("{}://{}", uri.scheme()?, uri.authority()?)));
-        let policy = format!(
-            "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self' {}; frame-ancestors 'none'",
-            origin.unwrap_or_default()
-        );
-        let mut page = Self::page(StatusCode::OK, html);
-        if let Ok(policy) = HeaderValue::from_str(&policy) {
-            page.headers.insert(CONTENT_SECURITY_POLICY, policy);
-        }
-        // Without one, browsers send the form with `Origin: null`, as from a foreign page.
-        page.with(REFERRER_POLICY, HeaderValue::from_static("same-origin"))
     }
 
     /// A 303 to a place that was configured, never taken from a request.

@@ -193,7 +193,11 @@ fn leashed(program: &Command, directory: Option<&Path>, at: SocketAddr) -> Resul
         .arg(program.get_program())
         .args(program.get_args())
         .env("directory", directory.unwrap_or(Path::new("")))
-        .envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .envs(
+            program
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

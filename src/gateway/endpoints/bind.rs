@@ -5,12 +5,15 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use http::StatusCode;
+use minijinja::HtmlEscape;
 use pingora::proxy::Session;
 
 use super::super::State;
 use super::super::exchange::Exchange;
 use super::super::respond::{self, Reply};
 use super::super::resume;
+use super::page::Style;
 use super::resumed::evidence;
 use super::{form, outcome};
 use crate::channel::{Binding, Channel};
@@ -53,10 +56,8 @@ pub(super) async fn asked(
             Binding::Confirm => match bound.unbound(state).await {
                 Ok(unbound) => {
                     exchange.reason = Reason::LoginUnbound;
-                    let login = bound.channel.login.as_ref();
-                    let place = login.and_then(|login| login.return_to.as_deref());
-                    let page = page(&bound.channel, &unbound, state.clock.now());
-                    return Reply::form(page, place);
+                    let style = Style::of(&exchange.config, &bound.channel.name, &headers);
+                    return page(&style, &bound.channel, &unbound, state.clock.now());
                 }
                 Err(reason) => Err(reason),
             },
@@ -189,28 +190,26 @@ fn lead_on(state: &State, exchange: &mut Exchange, outcome: Result<Reason, Reaso
     outcome::lead_on(exchange, &channel, outcome)
 }
 
-fn page(channel: &Channel, unbound: &Unbound, now: Time) -> String {
-    let name = &channel.name;
+fn page(style: &Style<'_>, channel: &Channel, unbound: &Unbound, now: Time) -> Reply {
     let Unbound { code, started } = unbound;
+    let language = &style.language;
+    let say = |name: &str| HtmlEscape(language.say(name)).to_string();
     let ago = match now.since(*started).as_secs() / 60 {
-        0 => "less than a minute ago".to_owned(),
-        1 => "a minute ago".to_owned(),
-        minutes if minutes < 120 => format!("{minutes} minutes ago"),
-        minutes => format!("{} hours ago", minutes / 60),
+        0 => say("ago-now"),
+        1 => say("ago-minute"),
+        minutes if minutes < 120 => say("ago-minutes").replace("{n}", &minutes.to_string()),
+        minutes => say("ago-hours").replace("{n}", &(minutes / 60).to_string()),
     };
-    format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>Is this your chat?</title>\
-         <style>body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:15vh auto;padding:0 1rem;text-align:center}}\
-         output{{display:block;font:2rem monospace;letter-spacing:.2em;margin:1rem}}\
-         button{{font:inherit;padding:.5rem 1rem;margin:.25rem}}small{{color:#666}}</style></head>\
-         <body><main><h1>Is this your chat?</h1>\
-         <p>You are about to log in to the chat that began {ago} (<code>{name}</code>). \
-         It shows this code beside the login link:</p>\
-         <output>{code}</output>\
-         <form method=\"post\"><button name=\"mine\" value=\"yes\">Yes, this is my chat</button>\
-         <button name=\"mine\" value=\"no\">No, somebody sent me the link</button></form>\
-         <p><small>If the code is another one, or you have no chat open, choose No: \
-         whoever sent you the link would see what is yours.</small></p></main></body></html>"
-    )
+    let text = say("whose-text")
+        .replace("{ago}", &ago)
+        .replace("{channel}", &format!("<code>{}</code>", channel.name));
+    let body = format!(
+        "<p>{text}</p><output>{code}</output>\
+         <form method=\"post\"><button class=\"main\" name=\"mine\" value=\"yes\">{}</button>\
+         <button name=\"mine\" value=\"no\">{}</button></form><p><small>{}</small></p>",
+        say("mine"),
+        say("not-mine"),
+        say("whose-warning"),
+    );
+    style.asked(StatusCode::OK, language.say("whose"), &body)
 }

@@ -8,23 +8,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::header::{
-    ACCEPT_LANGUAGE, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ORIGIN,
-    REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, VARY,
-};
+use http::header::{CONTENT_TYPE, ORIGIN, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use pingora::proxy::Session;
 
 use super::super::State;
 use super::super::exchange::Exchange;
 use super::super::respond::{self, Reply};
+use super::page::{Style, origin};
 use super::{outcome, provider};
 use crate::channel::{Channel, Login, LoginForm};
 use crate::config::Config;
 use crate::directory::{Fault, Ldap, Record};
 use crate::interaction::{Identity, Interaction, Key, Level, TokenHash};
 use crate::login::LoginToken;
-use crate::login::form::look::Page;
+use crate::login::form::look::Look;
 use crate::login::form::throttle::Who;
 use crate::login::form::{MAX_FORM, Sent, is_sealed, seal};
 use crate::message::network;
@@ -78,7 +76,7 @@ impl Asked {
         let open = state.store.read(&self.key, clocks, now, look).await;
         match open.and_then(|open| open) {
             Ok(_) => self.page(exchange, headers, "", None),
-            Err(reason) => provider::refuse(exchange, reason),
+            Err(reason) => provider::refuse(exchange, headers, reason),
         }
     }
 
@@ -250,13 +248,7 @@ impl Asked {
         reason: Reason,
     ) -> Reply {
         outcome::note(state, exchange, "login", &self.channel.name, Err(reason));
-        let mut reply = self.page(exchange, headers, name, Some(reason));
-        reply.status = match reason {
-            // Whose name has two records is told to nobody.
-            Reason::DirectoryAmbiguous => Reason::LoginCredentials.status(),
-            reason => reason.status(),
-        };
-        reply
+        self.page(exchange, headers, name, Some(reason))
     }
 
     fn page(
@@ -266,28 +258,21 @@ impl Asked {
         name: &str,
         wrong: Option<Reason>,
     ) -> Reply {
-        let Some((form, _)) = self.form() else {
-            return Reply::new(StatusCode::INTERNAL_SERVER_ERROR);
-        };
         let config = &exchange.config;
         let secure = is_secure(config);
         let known = provider::cookie(headers, secure);
         let browser = known.unwrap_or_else(LoginToken::generate);
-        let accept = headers.get(ACCEPT_LANGUAGE);
-        let accept = accept.and_then(|value| value.to_str().ok());
-        let language = form.look.texts.choose(accept);
-        let login = self.channel.login.as_ref();
-        let place = login.and_then(|login| login.return_to.as_deref());
-        let place = place.and_then(origin);
-        let notice = wrong.map(notice);
-        let page = form.look.form(
-            &language,
-            &seal(&browser, &self.token),
-            name,
-            notice,
-            place.as_deref(),
-        );
-        let reply = reply(page, &language.tag);
+        let style = Style::of(config, &self.channel.name, headers);
+        let language = &*style.language;
+        let seal = seal(&browser, &self.token);
+        let body = Look::form(language, &seal, name, wrong.map(notice));
+        let status = match wrong {
+            None => StatusCode::OK,
+            // Whose name has two records is told to nobody.
+            Some(Reason::DirectoryAmbiguous) => Reason::LoginCredentials.status(),
+            Some(reason) => reason.status(),
+        };
+        let reply = style.asked(status, language.say("log-in"), &body);
         match provider::set_cookie(&browser, secure) {
             Some(cookie) => reply.with(SET_COOKIE, cookie),
             None => reply,
@@ -419,28 +404,6 @@ fn notice(reason: Reason) -> &'static str {
     }
 }
 
-/// A page as an answer. Its forms are sent with their origin, which `no-referrer` would
-/// hide; nothing of the URL leaves this site.
-fn reply(page: Page, language: &str) -> Reply {
-    let Page { html, policy } = page;
-    let html_type = HeaderValue::from_static("text/html; charset=utf-8");
-    let mut reply = Reply::new(StatusCode::OK)
-        .with(CONTENT_TYPE, html_type)
-        .with(REFERRER_POLICY, HeaderValue::from_static("same-origin"))
-        .with(VARY, HeaderValue::from_static("Accept-Language, Cookie"));
-    for (name, value) in [
-        (CONTENT_SECURITY_POLICY, policy.as_str()),
-        (CONTENT_LANGUAGE, language),
-    ] {
-        match HeaderValue::from_str(value) {
-            Ok(value) => reply.headers.insert(name, value),
-            Err(_) => return Reply::new(StatusCode::INTERNAL_SERVER_ERROR),
-        };
-    }
-    reply.body = html.into();
-    reply
-}
-
 /// Whether a page of another site sent a form: browsers tell of one or the other, and
 /// newer ones of both.
 pub(super) fn foreign(config: &Config, headers: &HeaderMap) -> bool {
@@ -450,33 +413,6 @@ pub(super) fn foreign(config: &Config, headers: &HeaderMap) -> bool {
     headers.get_all(ORIGIN).iter().any(other) || headers.get_all("sec-fetch-site").iter().any(cross)
 }
 
-/// The origin of a URL as a browser writes it.
-fn origin(url: &str) -> Option<String> {
-    let url: http::Uri = url.parse().ok()?;
-    let (scheme, authority) = (url.scheme_str()?, url.authority()?.as_str());
-    let usual = if scheme == "https" { ":443" } else { ":80" };
-    let authority = authority.strip_suffix(usual).unwrap_or(authority);
-    Some(format!("{scheme}://{authority}").to_ascii_lowercase())
-}
-
 fn is_secure(config: &Config) -> bool {
     config.public_url.starts_with("https://")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::origin;
-
-    #[test]
-    fn origins_are_as_browsers_write_them() {
-        for (url, wanted) in [
-            ("https://chat.example.com", "https://chat.example.com"),
-            ("https://Chat.example.com:443/a", "https://chat.example.com"),
-            ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
-            ("http://a:443", "http://a:443"),
-        ] {
-            assert_eq!(origin(url).as_deref(), Some(wanted));
-        }
-        assert_eq!(origin("/a"), None);
-    }
 }

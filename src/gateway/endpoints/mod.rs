@@ -18,6 +18,7 @@ mod bind;
 mod form;
 mod logout;
 mod outcome;
+mod page;
 mod provider;
 mod resumed;
 mod returned;
@@ -118,7 +119,10 @@ pub(super) async fn serve(
             returned::by_browser(state, exchange, &channel, target).await
         }
         Endpoint::Return(_) => not_allowed("GET, POST"),
-        Endpoint::Done(code) if get => outcome::done(&code),
+        Endpoint::Done(code) if get => {
+            let headers = &session.req_header().headers;
+            outcome::done(&exchange.config, headers, &code, target)
+        }
         Endpoint::Bind(ticket) if *method == Method::GET => {
             bind::asked(state, session, exchange, &ticket).await
         }
@@ -136,7 +140,7 @@ pub(super) async fn serve(
                 Ok(Some(asked)) => asked.take(state, session, exchange).await?,
                 Ok(None) if get => provider::open(state, exchange, &token, &headers, method).await,
                 Ok(None) => not_allowed("GET"),
-                Err(reason) => provider::refuse(exchange, reason),
+                Err(reason) => provider::refuse(exchange, &headers, reason),
             }
         }
         Endpoint::Callback(channel) if *method == Method::GET => {

@@ -3,14 +3,18 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
+use minijinja::HtmlEscape;
 
 use super::super::State;
+use super::super::admit::Target;
 use super::super::exchange::Exchange;
 use super::super::respond::Reply;
 use super::super::resume;
 use super::bind;
-use crate::channel::Channel;
+use super::page::Style;
+use crate::channel::{Channel, Login};
+use crate::config::Config;
 use crate::interaction::{Evidence, Held, Identity, Level, TokenHash};
 use crate::reason::Reason;
 
@@ -125,72 +129,49 @@ pub(super) fn lead_on(
     match (outcome, place) {
         (Ok(_), Some(place)) => Reply::see_other(place),
         (Ok(reason) | Err(reason), _) => {
-            Reply::see_other(&format!("{}/done/{}", config.endpoints, reason.code()))
+            let place = format!("{}/done/{}", config.endpoints, reason.code());
+            match login.and_then(Login::form) {
+                // There the page has the looks of the channel.
+                Some(_) => Reply::see_other(&format!("{place}?channel={channel}")),
+                None => Reply::see_other(&place),
+            }
         }
     }
 }
 
 /// The page after a login, by its reason's code. Shows nothing that came with the request.
-pub(super) fn done(code: &str) -> Reply {
-    match Reason::ALL.iter().find(|reason| reason.code() == code) {
-        Some(reason) => page(StatusCode::OK, *reason),
-        None => Reply::new(StatusCode::NOT_FOUND),
-    }
+pub(super) fn done(config: &Config, headers: &HeaderMap, code: &str, target: &Target) -> Reply {
+    let Some(reason) = Reason::ALL.iter().find(|reason| reason.code() == code) else {
+        return Reply::new(StatusCode::NOT_FOUND);
+    };
+    let query = target.query.as_deref().unwrap_or_default();
+    let channel = query.strip_prefix("channel=").unwrap_or_default();
+    page(
+        &Style::of(config, channel, headers),
+        StatusCode::OK,
+        *reason,
+    )
 }
 
 /// The page that says how it went.
-pub(super) fn page(status: StatusCode, reason: Reason) -> Reply {
-    let code = reason.code();
+pub(super) fn page(style: &Style<'_>, status: StatusCode, reason: Reason) -> Reply {
     let (title, text) = match reason {
-        Reason::LoginSucceeded => (
-            "You are logged in",
-            "You can close this page and return to your chat.",
-        ),
-        Reason::LoginCancelled => (
-            "Login cancelled",
-            "Nothing was shared. You can return to your chat.",
-        ),
-        Reason::LoginFailed => (
-            "The login did not succeed",
-            "You can return to your chat and ask again.",
-        ),
-        Reason::TokenExpired | Reason::TokenUsed | Reason::TokenRevoked => (
-            "This login link is no longer valid",
-            "Return to your chat and ask again: you will get a new link.",
-        ),
-        Reason::ProviderUnavailable | Reason::ProviderError => (
-            "The login is not available just now",
-            "Nothing is lost: open the link in your chat again in a moment.",
-        ),
-        Reason::WrongBrowser => (
-            "This login belongs to a chat in another browser",
-            "Nothing was shared. Open the login link in the browser that your chat is in.",
-        ),
-        Reason::LoginLevel => (
-            "A stronger login is needed",
-            "Open the link in your chat again, and log in with a second factor.",
-        ),
+        Reason::LoginSucceeded => ("succeeded", "succeeded-text"),
+        Reason::LoginCancelled => ("cancelled", "cancelled-text"),
+        Reason::LoginFailed | Reason::LoginFailures => ("failed", "failed-text"),
+        Reason::TokenExpired | Reason::TokenUsed | Reason::TokenRevoked => ("spent", "spent-text"),
+        Reason::ProviderUnavailable | Reason::ProviderError => ("later", "later-text"),
+        Reason::WrongBrowser => ("other-browser", "other-browser-text"),
+        Reason::LoginLevel => ("stronger", "stronger-text"),
         Reason::LoginStale
         | Reason::LoginState
         | Reason::LoginBrowser
         | Reason::LoginCode
-        | Reason::LoginNonce => (
-            "The login could not be completed",
-            "Open the link in your chat again, in the browser that you log in with.",
-        ),
-        _ => (
-            "The login could not be completed",
-            "Return to your chat and ask again.",
-        ),
+        | Reason::LoginNonce => ("incomplete", "interrupted-text"),
+        _ => ("incomplete", "incomplete-text"),
     };
-    Reply::page(
-        status,
-        format!(
-            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>{title}</title>\
-             <style>body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:20vh auto;padding:0 1rem;text-align:center}}\
-             small{{color:#666}}</style></head><body><main><h1>{title}</h1><p>{text}</p>\
-             <p><small>{code}</small></p></main></body></html>"
-        ),
-    )
+    let language = &style.language;
+    let text = HtmlEscape(language.say(text));
+    let body = format!("<p>{text}</p><p><small>{}</small></p>", reason.code());
+    style.said(status, language.say(title), &body)
 }

@@ -11,6 +11,7 @@ use super::super::State;
 use super::super::admit::Target;
 use super::super::exchange::Exchange;
 use super::super::respond::{self, Reply};
+use super::page::Style;
 use super::{logout, outcome};
 use crate::channel::{Channel, Login};
 use crate::config::Config;
@@ -45,11 +46,11 @@ pub(super) async fn open(
     method: &Method,
 ) -> Reply {
     let Some(token) = LoginToken::parse(token).map(|token| token.hash()) else {
-        return refuse(exchange, Reason::TokenUnknown);
+        return refuse(exchange, headers, Reason::TokenUnknown);
     };
     let (channel, key) = match locate(state, exchange, &token).await {
         Ok(found) => found,
-        Err(reason) => return refuse(exchange, reason),
+        Err(reason) => return refuse(exchange, headers, reason),
     };
     exchange.endpoint = Some(("login", channel.name.to_string()));
     exchange.key = Some(key.clone());
@@ -59,7 +60,7 @@ pub(super) async fn open(
     }
     match depart(state, exchange, &channel, &key, &token, headers).await {
         Ok(reply) => reply,
-        Err(reason) => refuse(exchange, reason),
+        Err(reason) => refuse(exchange, headers, reason),
     }
 }
 
@@ -122,7 +123,9 @@ pub(super) async fn callback(
     let outcome = arrive(state, exchange, channel, query, headers).await;
     outcome::note(state, exchange, "callback", channel, outcome);
     match outcome {
-        Err(reason @ (Reason::ProviderUnavailable | Reason::ProviderError)) => later(reason),
+        Err(reason @ (Reason::ProviderUnavailable | Reason::ProviderError)) => {
+            later(&exchange.config, headers, reason)
+        }
         outcome => outcome::lead_on(exchange, channel, outcome),
     }
 }
@@ -344,10 +347,12 @@ pub(super) fn cookie(headers: &HeaderMap, secure: bool) -> Option<LoginToken> {
 }
 
 /// A login URL that leads nowhere.
-pub(super) fn refuse(exchange: &mut Exchange, reason: Reason) -> Reply {
+pub(super) fn refuse(exchange: &mut Exchange, headers: &HeaderMap, reason: Reason) -> Reply {
     exchange.reason = reason;
     match reason {
-        Reason::ProviderUnavailable | Reason::ProviderError => later(reason),
+        Reason::ProviderUnavailable | Reason::ProviderError => {
+            later(&exchange.config, headers, reason)
+        }
         _ => {
             let place = format!("{}/done/{}", exchange.config.endpoints, reason.code());
             Reply::see_other(&place)
@@ -356,6 +361,7 @@ pub(super) fn refuse(exchange: &mut Exchange, reason: Reason) -> Reply {
 }
 
 /// Not now: the same URL may work in a moment.
-fn later(reason: Reason) -> Reply {
-    outcome::page(reason.status(), reason).with(RETRY_AFTER, HeaderValue::from_static("5"))
+fn later(config: &Config, headers: &HeaderMap, reason: Reason) -> Reply {
+    let style = Style::of(config, "", headers);
+    outcome::page(&style, reason.status(), reason).with(RETRY_AFTER, HeaderValue::from_static("5"))
 }

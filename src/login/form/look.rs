@@ -182,16 +182,10 @@ impl Look {
         )
     }
 
-    /// The login form. `seal` ties it to its browser; `name` is what the customer wrote
-    /// before, `notice` the name of the text that says what was wrong with it.
-    pub fn form(
-        &self,
-        language: &Language,
-        seal: &str,
-        name: &str,
-        notice: Option<&str>,
-        place: Option<&str>,
-    ) -> Page {
+    /// The login form, the body of a page. `seal` ties it to its browser; `name` is what
+    /// the customer wrote before, `notice` the name of the text that says what was wrong
+    /// with it.
+    pub fn form(language: &Language, seal: &str, name: &str, notice: Option<&str>) -> String {
         let say = |text: &str| HtmlEscape(language.say(text)).to_string();
         let (alert, described) = match notice {
             Some(notice) => (
@@ -200,7 +194,7 @@ impl Look {
             ),
             None => (String::new(), ""),
         };
-        let body = format!(
+        format!(
             "{alert}<form method=\"post\">\
              <input type=\"hidden\" name=\"seal\" value=\"{seal}\">\
              <label for=\"username\">{user}</label>\
@@ -219,12 +213,6 @@ impl Look {
             longest = super::MAX_PASSWORD,
             submit = say("log-in"),
             cancel = say("cancel"),
-        );
-        self.page(
-            language,
-            language.say("log-in"),
-            &body,
-            Some(place.unwrap_or_default()),
         )
     }
 }
@@ -242,7 +230,8 @@ mod tests {
             logo: Some(Logo::parse("https://cdn.example.com/a.png?x=1&y=2").unwrap()),
             ..Look::default()
         };
-        let page = look.form(&Language::default(), HOSTILE, HOSTILE, Some("wrong"), None);
+        let body = Look::form(&Language::default(), HOSTILE, HOSTILE, Some("wrong"));
+        let page = look.page(&Language::default(), HOSTILE, &body, Some(""));
         assert!(!page.html.contains("<script") && page.html.contains("&lt;script"));
         assert!(page.html.contains("role=\"alert\""));
         assert!(page.policy.contains("img-src https://cdn.example.com; "));

@@ -112,10 +112,10 @@ pub fn encode(text: &str) -> String {
 pub fn leads(answer: &Answer) -> String {
     assert_eq!(answer.status, 303, "{}", answer.text());
     let place = answer.header("location").unwrap();
-    place
-        .strip_prefix("/.chatgate/done/")
-        .unwrap_or(place)
-        .to_owned()
+    let code = place.strip_prefix("/.chatgate/done/");
+    // The page has the looks of the channel where that is known.
+    let code = code.map(|code| code.trim_end_matches("?channel=web"));
+    code.unwrap_or(place).to_owned()
 }
 
 /// What the page says was wrong.

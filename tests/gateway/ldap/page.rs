@@ -76,6 +76,13 @@ fn the_page_runs_nothing_and_leads_nowhere() {
         assert!(page.contains(part), "{part}");
     }
     assert!(!page.contains("<script"));
+    // The page after it looks alike.
+    let done = gateway
+        .browser()
+        .get("/.chatgate/done/token-used?channel=web");
+    assert!(done.contains("Example &amp; Co") && done.contains("background:#ffd500"));
+    let policy = done.header("content-security-policy").unwrap();
+    assert!(policy.contains("form-action 'none'") && !policy.contains("unsafe"));
     // One cookie, however many pages; and nobody but browsers brings it along.
     let cookie = page.header("set-cookie").unwrap();
     assert!(cookie.starts_with("chatgate-login=") && cookie.contains("HttpOnly; SameSite=Lax"));
@@ -104,6 +111,14 @@ fn the_page_speaks_the_customers_language() {
     }
     let form = alice.form("alice", "wrong").header("Accept-Language", "de");
     assert!(notice(&alice.send(form)).contains("passen nicht zusammen"));
+    // So do the pages after it.
+    for (code, words) in [
+        ("login-succeeded", "Sie sind angemeldet"),
+        ("token-used", "gilt nicht mehr"),
+    ] {
+        let page = Request::get(&format!("/.chatgate/done/{code}")).header("Accept-Language", "de");
+        assert!(alice.browser.send(page).contains(words), "{code}");
+    }
 }
 
 #[test]
