@@ -298,6 +298,7 @@ fn routes() -> Routes {
         name: "web".into(),
         clocks: Clocks::default(),
         verifiers: Vec::new(),
+        matches: Vec::new(),
         owner: None,
         inject: Default::default(),
         flags: Vec::new(),

@@ -94,6 +94,14 @@ reasons! {
     SessionUnknown "session-unknown" 401 "Authentication failed.";
     /// What the proof is checked against cannot be reached.
     VerifierUnavailable "verifier-unavailable" 503 "Authentication is not available just now.";
+    /// The company's records have nobody like this customer.
+    RecordMissing "record-missing" 403 "Authentication failed.";
+    /// The company's records have more than one who may be this customer.
+    RecordAmbiguous "record-ambiguous" 403 "Authentication failed.";
+    /// The company's records say something else than the customer's claims.
+    RecordMismatch "record-mismatch" 403 "Authentication failed.";
+    /// The company's records cannot be asked just now. A login URL stays good.
+    RecordUnavailable "record-unavailable" 503 "Authentication is not available just now.";
     /// The route demands a higher level, and the customer got a challenge in place of an answer.
     LevelDemanded "level-demanded" 200 "Authentication is required.";
     /// The route demands a higher level, and nobody can be asked to log in here: the channel has no login, or this is a WebSocket.

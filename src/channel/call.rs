@@ -8,6 +8,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Map, Value};
 
 use super::template::{BodyTemplate, JsonTemplate, Template};
+use crate::directory::http::Sign;
 use crate::login::{SecurityKeys, webhook};
 use crate::message::target;
 use crate::time::Time;
@@ -118,6 +119,19 @@ impl Signer {
             }
         }
         Ok(())
+    }
+}
+
+impl Sign for Signer {
+    /// As calls without values are signed.
+    fn sign(
+        &self,
+        headers: &mut HeaderMap,
+        body: &[u8],
+        id: &str,
+        now: Time,
+    ) -> Result<(), String> {
+        Self::sign(self, headers, &Map::new(), body, id, now)
     }
 }
 

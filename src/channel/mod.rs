@@ -31,6 +31,7 @@ pub use upstream::Upstream;
 
 use crate::identity::Verifier;
 use crate::identity::jwt::PinnedKey;
+use crate::identity::records::Match;
 use crate::interaction::{Bounds, Clocks};
 use crate::login::oidc::Provider;
 use crate::login::{LoginPage, SecurityKeys};
@@ -46,6 +47,8 @@ pub struct Channel {
     pub clocks: Clocks,
     /// How customers prove who they are, asked in order.
     pub verifiers: Vec<Verifier>,
+    /// What the company's records have to say of whoever proved something, in order.
+    pub matches: Vec<Arc<Match>>,
     /// What ties a request to the interaction's owner; `None` trusts the id alone.
     pub owner: Option<Owner>,
     /// What the backend is told of a verified customer.

@@ -10,6 +10,7 @@ use crate::channel::{Channel, Enforcement, Kind, LoginPlace, Owner, Resume, Rout
 use crate::config::selector::described;
 use crate::config::units::written;
 use crate::config::{Config, Diagnostic, load};
+use crate::identity::records::{Match, Unreachable};
 use crate::interaction::Level;
 
 /// Checks the file; errors and warnings go to standard error, the summary to
@@ -74,6 +75,9 @@ fn said(channel: &Channel, config: &Config) -> String {
     for verifier in &channel.verifiers {
         let level = config.level_name(verifier.level);
         parts.push(format!("proof {} ({level})", verifier.name));
+    }
+    for rule in &channel.matches {
+        parts.push(matched(rule));
     }
     parts.push(match &channel.login {
         Some(login) => match &login.place {
@@ -141,6 +145,24 @@ fn said(channel: &Channel, config: &Config) -> String {
         parts.push(sockets(socket));
     }
     parts.join("; ")
+}
+
+fn matched(rule: &Match) -> String {
+    let mut text = format!("match {} in {}", rule.name, rule.directory.name);
+    let equal = rule.equal.iter().map(|equal| equal.claim.0.join("."));
+    let fetched = rule.fetch.iter().map(|fetch| fetch.claim.to_string());
+    for (word, names) in [
+        ("equal", equal.collect::<Vec<_>>()),
+        ("fetches", fetched.collect()),
+    ] {
+        if !names.is_empty() {
+            let _ = write!(text, ", {word} {}", names.join(" "));
+        }
+    }
+    match rule.unreachable {
+        Unreachable::Deny => text,
+        Unreachable::Pass => text + ", passes while that is unreachable",
+    }
 }
 
 fn sockets(socket: &Socket) -> String {

@@ -61,7 +61,8 @@ fn known<T>(table: &Table<'_>) -> Option<T> {
     None
 }
 
-fn signer(node: Node<'_>, names: &[&str]) -> Option<Signer> {
+/// How a call is signed.
+pub(super) fn signer(node: Node<'_>, names: &[&str]) -> Option<Signer> {
     #[derive(Clone, PartialEq)]
     enum Kind {
         Webhook,

@@ -12,6 +12,7 @@ use super::login::{clocks, login, logs_in};
 use super::names::identifier;
 use super::owner::{cors, owner};
 use super::reader::{Node, Table, Wrong};
+use super::records::matches;
 use super::route::{Routing, Written, captured};
 use super::server::{Levels, Server};
 use super::signature::signatures;
@@ -69,6 +70,7 @@ fn channel<'t>(
     let flag_node = table.get("flag");
     let inject = table.get("inject");
     let side_call = table.get("side_call");
+    let records = table.get("match");
     let inspect = table.get("inspect");
     let websocket = table.get("websocket");
     let call_names: Vec<&str> = CALL_NAMES
@@ -81,6 +83,7 @@ fn channel<'t>(
         name: node.name.into(),
         clocks: clocks(table, shared.levels),
         verifiers: verifiers(identity, shared.levels),
+        matches: matches(records, shared.directories),
         owner: owner_node.and_then(|node| owner(node, public)),
         inject: injection(inject),
         flags: flags(flag_node, shared.levels),
@@ -143,7 +146,7 @@ fn channel<'t>(
     if logs_in && flag_node.is_none() && lacks(&demands) {
         table.warn("customers are never asked to log in: this channel has no flag");
     }
-    for node in [inject, side_call]
+    for node in [inject, side_call, records]
         .into_iter()
         .flatten()
         .filter(|_| !identifies)

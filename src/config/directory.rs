@@ -3,12 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::names::identifier;
+use http::{HeaderMap, HeaderValue};
+
+use super::call::signer;
+use super::names::{header, identifier};
 use super::reader::{Node, Table, Wrong, clean};
 use super::server::Server;
+use super::template::{CREDENTIALS, FRAMING};
 use super::url::Url;
+use crate::directory::http::Sign;
 use crate::directory::ldap::{self, Ldap, Tls};
-use crate::directory::{Directory, Kind};
+#[cfg(feature = "sql")]
+use crate::directory::sql::{self, Sql};
+use crate::directory::{Directory, Http, Kind};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -51,7 +58,7 @@ impl Directories {
 
 fn directory(node: Node<'_>, server: &Server) -> Option<Directory> {
     type Read = fn(&Table<'_>, &Server) -> Option<Kind>;
-    let kinds: [(&str, Read); 1] = [("ldap", ldap)];
+    let kinds: [(&str, Read); 3] = [("ldap", ldap), ("sql", sql), ("http", http)];
     if let Err(wrong) = identifier(node.name) {
         node.error_key(wrong);
     }
@@ -152,6 +159,146 @@ fn ldap(table: &Table<'_>, server: &Server) -> Option<Kind> {
             None
         }
     }
+}
+
+/// A database. The URL is a secret where it is PostgreSQL's.
+#[cfg(feature = "sql")]
+fn sql(table: &Table<'_>, server: &Server) -> Option<Kind> {
+    let url = table.need("url");
+    let ca = table.get("ca");
+    let pool = table.get("pool").map(|node| node.integer(1..=64));
+    let connect_timeout = table
+        .get("connect_timeout")
+        .and_then(|node| node.duration_up_to(MINUTE));
+    let timeout = table
+        .get("timeout")
+        .and_then(|node| node.duration_up_to(MINUTE));
+    let pool = pool
+        .unwrap_or(Some(4))
+        .and_then(|n| u32::try_from(n).ok())?;
+    let bounds = sql::Bounds {
+        pool,
+        connect_timeout: connect_timeout.unwrap_or(Duration::from_secs(3)),
+        timeout: timeout.unwrap_or(Duration::from_secs(5)),
+    };
+    let node = url?;
+    let open = node.hidden_text().filter(|url| url.starts_with("sqlite:"));
+    let url = match open {
+        Some(url) => {
+            node.show();
+            url.to_owned()
+        }
+        None => node.secret_text()?.1,
+    };
+    if let Some(file) = url.strip_prefix("sqlite:") {
+        if let Some(ca) = ca {
+            ca.error_key("`ca` has a meaning with PostgreSQL only");
+        }
+        let file = file.strip_prefix("//").unwrap_or(file);
+        if file.is_empty() || file.contains(['?', '\0']) || file.contains(":memory:") {
+            let message = "this names no file of SQLite's";
+            node.error(Wrong::new(message, "write it like \"sqlite:records.db\""));
+            return None;
+        }
+        let file = node.report().source.base().join(file);
+        if !file.is_file() {
+            node.warn("there is no such file yet");
+        }
+        return Some(Kind::Sql(Box::new(Sql::sqlite(&file, bounds))));
+    }
+    if !["postgres://", "postgresql://"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme))
+    {
+        node.error("the URL must begin with sqlite: or postgres://");
+        return None;
+    }
+    let roots = match ca {
+        Some(ca) => Some(ca.roots()?),
+        None => server.extra_roots.clone(),
+    };
+    let sql = Sql::postgres(&url, roots, bounds).map_err(|message| node.error(message));
+    let sql = sql.ok()?;
+    if sql.exposed() {
+        node.warn(Wrong::new(
+            "records and the password can be read and changed on the way to this database",
+            "leave `sslmode` out, or write sslmode=verify-full",
+        ));
+    }
+    Some(Kind::Sql(Box::new(sql)))
+}
+
+#[cfg(not(feature = "sql"))]
+fn sql(table: &Table<'_>, _: &Server) -> Option<Kind> {
+    table.entries();
+    table.error(Wrong::new(
+        "this chatgate was built without databases",
+        "build it with the cargo feature `sql`",
+    ));
+    None
+}
+
+/// A service over HTTP.
+fn http(table: &Table<'_>, _: &Server) -> Option<Kind> {
+    let url = table.need("url");
+    let headers = table.get("headers").map(headers);
+    let sign = table.get("sign").map(|node| signer(node, &[]));
+    let timeout = table
+        .get("timeout")
+        .and_then(|node| node.duration_up_to(MINUTE));
+    let node = url?;
+    let url = node.private_url("records")?;
+    if url.query.is_some() {
+        let help = "say in the `path` of a match what to ask for";
+        node.error(Wrong::new("a directory's URL has no query", help));
+        return None;
+    }
+    let sign: Option<Box<dyn Sign>> = match sign {
+        Some(sign) => Some(Box::new(sign?)),
+        None => None,
+    };
+    Some(Kind::Http(Box::new(Http {
+        url: url.text.trim_end_matches('/').into(),
+        headers: headers.unwrap_or(Some(HeaderMap::new()))?,
+        sign,
+        timeout: timeout.unwrap_or(Duration::from_secs(5)),
+    })))
+}
+
+/// Headers whose values are text, or secrets: `{ file = "…" }`, `{ env = "…" }`.
+fn headers(node: Node<'_>) -> Option<HeaderMap> {
+    let table = node.table()?;
+    let mut headers = HeaderMap::new();
+    for node in table.entries() {
+        let name = match header(node.name) {
+            Ok(name) => name,
+            Err(wrong) => {
+                node.error_key(wrong);
+                continue;
+            }
+        };
+        if FRAMING.contains(&name.as_str()) {
+            node.error_key(format!("`{name}` follows from the request"));
+        }
+        let secret = node.is_table() || CREDENTIALS.contains(&name.as_str());
+        let text = match secret {
+            true => node.secret_text().map(|(_, text)| text),
+            false => node.text().map(str::to_owned),
+        };
+        let Some(text) = text else {
+            continue;
+        };
+        match HeaderValue::from_str(&text) {
+            Ok(mut value) => {
+                value.set_sensitive(secret);
+                if headers.insert(name, value).is_some() {
+                    node.error_key("this header is named twice");
+                }
+            }
+            Err(_) => node.error("a header cannot carry this text"),
+        }
+    }
+    Some(headers)
 }
 
 /// `bind_dn` and `bind_password`, both or none. The outer `None` is a mistake.

@@ -18,6 +18,7 @@ mod names;
 mod oidc;
 mod owner;
 mod reader;
+mod records;
 mod resume;
 mod route;
 mod secret;

@@ -129,14 +129,14 @@ impl Node<'_> {
 }
 
 /// Headers that the body decides.
-const FRAMING: &[&str] = &[
+pub(super) const FRAMING: &[&str] = &[
     "content-length",
     "content-type",
     "transfer-encoding",
     "connection",
 ];
 /// Headers whose values are secrets.
-const CREDENTIALS: &[&str] = &[
+pub(super) const CREDENTIALS: &[&str] = &[
     "authorization",
     "proxy-authorization",
     "cookie",

@@ -124,6 +124,17 @@ fn every_key_arrives() {
     assert_eq!((server.pool, server.timeout.as_secs()), (8, 4));
 
     let web = config.channel("web").unwrap();
+    let [person, customer, account] = &web.matches[..] else {
+        panic!("three matches")
+    };
+    assert_eq!(person.cache.as_secs(), 60);
+    assert_eq!((person.equal.len(), person.variables.len()), (2, 1));
+    assert_eq!((account.cache.as_secs(), account.fetch.len()), (300, 1));
+    assert_eq!(
+        customer.fields(),
+        ["address.city".into(), "segment.name".into()]
+    );
+
     assert_eq!(
         web.clocks.absolute_timeout,
         Some(Duration::from_secs(43_200))

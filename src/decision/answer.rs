@@ -379,6 +379,7 @@ mod tests {
             name: "web".into(),
             clocks: Default::default(),
             verifiers: Vec::new(),
+            matches: Vec::new(),
             owner: None,
             inject: Default::default(),
             flags: vec![flag],

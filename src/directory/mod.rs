@@ -3,14 +3,25 @@
 //! One file per kind. What is asked differs from kind to kind; what comes back is the
 //! same for all: one [`Record`], none, or a [`Fault`].
 
+pub mod http;
 pub mod ldap;
+pub mod pattern;
+#[cfg(feature = "sql")]
+pub mod sql;
 
 use std::error::Error;
 use std::fmt;
 
 use serde_json::{Map, Value};
 
+pub use self::http::Http;
 pub use ldap::Ldap;
+pub use pattern::{Mistake, Pattern};
+#[cfg(feature = "sql")]
+pub use sql::{Sql, Statement};
+
+use crate::outbound::Outbound;
+use crate::time::Time;
 
 /// One configured directory.
 #[derive(Debug)]
@@ -26,6 +37,11 @@ pub struct Directory {
 pub enum Kind {
     /// An LDAP server.
     Ldap(Box<Ldap>),
+    /// A database.
+    #[cfg(feature = "sql")]
+    Sql(Box<Sql>),
+    /// A service that answers with JSON.
+    Http(Box<Http>),
 }
 
 impl Directory {
@@ -33,6 +49,59 @@ impl Directory {
     pub fn ldap(&self) -> Option<&Ldap> {
         match &self.kind {
             Kind::Ldap(ldap) => Some(ldap),
+            _ => None,
+        }
+    }
+
+    /// The record that a query with these values finds, `fields` of it.
+    ///
+    /// To be asked on the runtime of `outbound`: connections belong to the runtime that
+    /// they were opened on.
+    pub async fn find(
+        &self,
+        query: &Query,
+        values: &[String],
+        fields: &[Box<str>],
+        outbound: &Outbound,
+        now: Time,
+    ) -> Result<Option<Record>, Fault> {
+        match (&self.kind, query) {
+            (Kind::Ldap(ldap), Query::Filter(filter, base)) => {
+                let base = base.as_deref().unwrap_or(&ldap.server.base);
+                let filter = filter.fill(values);
+                ldap.find(outbound, base, filter, fields.to_vec()).await
+            }
+            #[cfg(feature = "sql")]
+            (Kind::Sql(sql), Query::Statement(statement)) => {
+                sql.find(statement, values, fields).await
+            }
+            (Kind::Http(http), Query::Path(path)) => {
+                http.find(&path.fill(values), fields, outbound, now).await
+            }
+            _ => Err(Fault::Refused("it is not asked this way".into())),
+        }
+    }
+}
+
+/// What a directory is asked, but for the values: these never become part of its text.
+#[derive(Clone, Debug)]
+pub enum Query {
+    /// A search filter, and where to search if not below the server's `base`.
+    Filter(Pattern, Option<Box<str>>),
+    /// A statement with named parameters.
+    #[cfg(feature = "sql")]
+    Statement(Statement),
+    /// A path, and perhaps a query, below the service's URL.
+    Path(Pattern),
+}
+
+impl Query {
+    /// The names of the values that it takes, in order, and where they stand.
+    pub fn names(&self) -> &[(Box<str>, usize)] {
+        match self {
+            Self::Filter(pattern, _) | Self::Path(pattern) => pattern.names(),
+            #[cfg(feature = "sql")]
+            Self::Statement(statement) => statement.names(),
         }
     }
 }

@@ -213,6 +213,16 @@ pub async fn explain(
         "proof",
         proof(config, &facts.proof, facts.verifier.as_deref()),
     );
+    if let Proof::Valid(_) = &facts.proof {
+        for rule in &channel.matches {
+            let directory = &rule.directory.name;
+            let text = format!(
+                "{} would be asked of {directory} first; taken for a match",
+                rule.name
+            );
+            said.step("records", text);
+        }
+    }
     let standing = standing(&mut said, config, channel, supposed, now)?;
 
     let forward = match decision::request(Asked {

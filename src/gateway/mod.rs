@@ -8,6 +8,7 @@
 //! | `endpoints` | our own addresses: login return, `continue`, key set, page |
 //! | `read` | a request body is read as a whole where something depends on it |
 //! | `request` | route → body → interaction → proof → verdict → side call |
+//! | `records` | the company's records have their say on who proved something |
 //! | `signed` | signatures of what comes are checked, of what leaves made |
 //! | `webhook` | the judgement on a request of the backend's to the client |
 //! | `inject` | managed headers and members off, verified ones on |
@@ -42,6 +43,7 @@ mod patience;
 mod peer;
 mod proxy;
 mod read;
+mod records;
 mod release;
 mod request;
 mod resend;

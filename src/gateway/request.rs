@@ -1,5 +1,5 @@
-//! A request on its way in: route → body → interaction → proof → verdict → side
-//! call. Ends with a reply of our own, or with an exchange that is ready to be
+//! A request on its way in: route → body → interaction → proof → records → verdict →
+//! side call. Ends with a reply of our own, or with an exchange that is ready to be
 //! forwarded.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::body;
 use super::endpoints;
 use super::exchange::{Asked, Exchange};
 use super::respond::Reply;
-use super::{challenge, read, release, signed, socket, webhook};
+use super::{challenge, read, records, release, signed, socket, webhook};
 use crate::channel::{Channel, Enforcement, Kind, Login, Owner, Resume, Route};
 use crate::decision::{self, ForRequest, Forward};
 use crate::identity::{self, Caches, Proof};
@@ -196,7 +196,13 @@ async fn decide(
             // A session cannot be lent across a wait.
             let headers = session.req_header().headers.clone();
             let view = exchange.view(&headers).ok_or(Reason::Internal)?;
-            prove(&state.caches, route, &view, now).await
+            let mut proven = prove(&state.caches, route, &view, now).await;
+            if !channel.matches.is_empty() {
+                let proof = std::mem::replace(&mut proven.proof, Proof::Absent);
+                let matched = records::proven(state, exchange, channel, proof, now);
+                proven.proof = Box::pin(matched).await;
+            }
+            proven
         }
     };
     let headers = &session.req_header().headers;

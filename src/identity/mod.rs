@@ -6,6 +6,8 @@ mod expiring;
 pub mod hmac;
 pub mod jwks;
 pub mod jwt;
+mod lookups;
+pub mod records;
 pub mod session;
 
 use std::future::Future;
@@ -62,6 +64,8 @@ pub struct Caches {
     pub jwks: jwks::JwksCache,
     /// Session look-ups.
     pub sessions: session::SessionCache,
+    /// Look-ups of the company's records.
+    pub records: records::RecordCache,
     /// Used single-use proofs.
     pub replays: jwt::ReplayCache,
     /// The client.
@@ -74,6 +78,7 @@ impl Caches {
         Self {
             jwks: jwks::JwksCache::default(),
             sessions: session::SessionCache::default(),
+            records: records::RecordCache::default(),
             replays: jwt::ReplayCache::default(),
             outbound,
         }

@@ -1,8 +1,6 @@
 //! Looks the website's own session up at the website.
 
-use std::collections::HashMap;
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,11 +8,11 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::expiring::Expiring;
+use super::lookups::{Answered, Key, Lookups};
 use crate::interaction::{Identity, Level};
 use crate::message::header::cookies;
 use crate::message::{Json, RequestView};
-use crate::outbound::{Bounds, Outbound, Shared};
+use crate::outbound::{Bounds, Outbound};
 use crate::reason::Reason;
 use crate::secret::Secret;
 use crate::time::Time;
@@ -122,26 +120,10 @@ type Answer = Result<Arc<Identity>, Reason>;
 
 /// Look-ups by channel, URL and SHA-256 of the cookie; concurrent ones become one.
 /// Bounded; what makes room for others is asked for again.
-pub struct SessionCache {
-    lookups: Arc<Mutex<Lookups>>,
-}
-
-struct Lookups {
-    answers: Expiring<Key, Answer>,
-    under_way: HashMap<Key, Shared<Answer>>,
-}
-
-/// Hash of all that an answer depends on, the cookie among it.
-type Key = [u8; 32];
+#[derive(Debug, Default)]
+pub struct SessionCache(Lookups<Answer>);
 
 impl SessionCache {
-    /// Most answers that are kept.
-    const MAX_ANSWERS: usize = 100_000;
-    /// Their weight in bytes.
-    const MAX_WEIGHT: usize = 64 << 20;
-    /// Most look-ups under way at one time; more are refused.
-    const MAX_UNDER_WAY: usize = 4096;
-
     /// Who a session belongs to. Errors: `SessionUnknown`, `ProofClaim` for an answer
     /// that names no subject, `VerifierUnavailable` when the website cannot be asked
     /// or answers anything else; that one is never kept.
@@ -155,75 +137,20 @@ impl SessionCache {
         now: Time,
     ) -> Result<Arc<Identity>, Reason> {
         let key = key(session, &cookie, channel, level);
-        let lookup = {
-            let mut lookups = lock(&self.lookups);
-            if let Some(answer) = lookups.answers.get(&key, now) {
-                return answer.clone();
-            }
-            let under_way = lookups.under_way.get(&key);
-            match under_way.filter(|lookup| !lookup.is_over()) {
-                Some(lookup) => lookup.clone(),
-                None if lookups.under_way.len() >= Self::MAX_UNDER_WAY => {
-                    return Err(Reason::VerifierUnavailable);
-                }
-                None => {
-                    let lookup = self.begin(key, session, cookie, level, outbound, now);
-                    lookups.under_way.insert(key, lookup.clone());
-                    lookup
+        let ask = || {
+            let (session, client) = (session.clone(), outbound.clone());
+            async move {
+                let answer = session.ask(&cookie, level, &client).await;
+                Answered {
+                    lifetime: session.lifetime(&answer),
+                    weight: answer.as_ref().map_or(0, |identity| identity.weight()),
+                    answer,
                 }
             }
         };
-        let answer = lookup.wait().await;
+        let answer = self.0.look_up(key, outbound, now, ask).await;
         answer.unwrap_or(Err(Reason::VerifierUnavailable))
     }
-
-    /// Begins a look-up that notes its own answer and end. The caller holds the lock.
-    fn begin(
-        &self,
-        key: Key,
-        session: &Session,
-        cookie: Secret,
-        level: Level,
-        outbound: &Arc<Outbound>,
-        now: Time,
-    ) -> Shared<Answer> {
-        let lookups = self.lookups.clone();
-        let session = session.clone();
-        let client = outbound.clone();
-        outbound.share(async move {
-            let answer = session.ask(&cookie, level, &client).await;
-            let until = now + session.lifetime(&answer);
-            let weight = answer.as_ref().map_or(0, |identity| identity.weight());
-            let mut lookups = lock(&lookups);
-            lookups.under_way.remove(&key);
-            lookups
-                .answers
-                .insert(key, answer.clone(), weight, until, now);
-            answer
-        })
-    }
-}
-
-impl Default for SessionCache {
-    fn default() -> Self {
-        let lookups = Lookups {
-            answers: Expiring::new(Self::MAX_ANSWERS, Self::MAX_WEIGHT),
-            under_way: HashMap::new(),
-        };
-        Self {
-            lookups: Arc::new(Mutex::new(lookups)),
-        }
-    }
-}
-
-impl fmt::Debug for SessionCache {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SessionCache")
-    }
-}
-
-fn lock(lookups: &Mutex<Lookups>) -> MutexGuard<'_, Lookups> {
-    lookups.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn key(session: &Session, cookie: &Secret, channel: &str, level: Level) -> Key {

@@ -23,6 +23,7 @@ pub struct Metrics {
     events: Family<Code, Counter>,
     challenges: Family<Channel, Counter>,
     returns: Family<Code, Counter>,
+    matches: Family<Outcome, Counter>,
     revocations: Family<Channel, Counter>,
     resumes: Family<Outcome, Counter>,
     messages: Family<Code, Counter>,
@@ -76,6 +77,7 @@ impl Metrics {
             events: Family::default(),
             challenges: Family::default(),
             returns: Family::default(),
+            matches: Family::default(),
             revocations: Family::default(),
             resumes: Family::default(),
             messages: Family::default(),
@@ -107,6 +109,11 @@ impl Metrics {
             "login_returns",
             "Returns of login pages by reason code",
             metrics.returns.clone(),
+        );
+        registry.register(
+            "record_matches",
+            "Matches with the company's records by outcome",
+            metrics.matches.clone(),
         );
         registry.register(
             "revocations",
@@ -186,6 +193,16 @@ impl Metrics {
     /// A login page returned.
     pub fn returned(&self, channel: &str, reason: Reason) {
         self.returns.get_or_create(&code(channel, reason)).inc();
+    }
+
+    /// The company's records were asked, and had their say.
+    pub fn matched(&self, channel: &str, outcome: &'static str) {
+        self.matches
+            .get_or_create(&Outcome {
+                channel: channel.to_owned(),
+                outcome,
+            })
+            .inc();
     }
 
     /// A logout ended this many logins.

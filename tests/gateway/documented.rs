@@ -90,7 +90,7 @@ fn with_keys(text: &str, directory: &Path) -> String {
     let secret = directory.join("secret.key");
     fs::write(&secret, "0123456789abcdef0123456789abcdef\n").unwrap();
     let pem = root().join("tests/keys/p256-a.pem");
-    let mut text = text.to_owned();
+    let mut text = text.replace("{ env = \"CHATGATE_CRM_URL\" }", "\"sqlite:records.db\"");
     for (name, path) in [
         ("WEB", &key),
         ("ASSERTION", &pem),

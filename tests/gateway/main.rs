@@ -21,6 +21,7 @@ mod openai_stream;
 mod operating;
 mod polling;
 mod prechat;
+mod records;
 mod resume;
 mod sockets;
 mod streams;

@@ -14,6 +14,7 @@
 //! | [`login`] | the login page's side: reads login URLs, signs returns |
 //! | [`metrics`] | what the admin listener counts |
 //! | [`node`] | the real backends of `tests/backends`, run by node and Python |
+//! | [`postgres`] | a real PostgreSQL server |
 //! | [`provider`] | an OpenID provider that lies when it is told to |
 //! | [`slapd`] | a real LDAP server |
 //! | [`tls`] | one certificate for everybody |
@@ -31,6 +32,7 @@ pub mod metrics;
 pub mod node;
 pub mod origin;
 pub mod ports;
+pub mod postgres;
 pub mod provider;
 pub mod script;
 pub mod slapd;
@@ -46,6 +48,7 @@ pub use message::{Answer, Request};
 pub use metrics::Metrics;
 pub use node::{Node, Talk};
 pub use origin::Origin;
+pub use postgres::Postgres;
 pub use provider::Provider;
 pub use script::{Framing, Reply, Seen};
 pub use slapd::Slapd;

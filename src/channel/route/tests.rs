@@ -10,6 +10,7 @@ fn route(methods: &str, host: &str, path: &str) -> Arc<Route> {
         name: "web".into(),
         clocks: Clocks::default(),
         verifiers: Vec::new(),
+        matches: Vec::new(),
         owner: None,
         inject: Default::default(),
         flags: Vec::new(),

@@ -42,6 +42,7 @@ fn completed(example: &str) -> String {
         "oidc]",
         "login_page]",
         "link]",
+        "match]",
     ];
     let elsewhere =
         example.contains("channel.web.oidc") || example.contains("channel.web.login_page");

@@ -10,12 +10,12 @@ use super::super::State;
 use super::super::admit::Target;
 use super::super::exchange::Exchange;
 use super::super::respond::Reply;
-use super::super::resume;
+use super::super::{records, resume};
 use super::bind;
 use super::page::Style;
 use crate::channel::{Channel, Login};
 use crate::config::Config;
-use crate::interaction::{Evidence, Held, Identity, Level, TokenHash};
+use crate::interaction::{Evidence, Held, Identity, Key, Level, TokenHash};
 use crate::reason::Reason;
 
 /// The channel of this name.
@@ -40,6 +40,19 @@ pub(super) async fn redeem(
         return Err(Reason::ReturnChannel);
     }
     exchange.key = Some(key.clone());
+    let matched = match channel.matches.is_empty() {
+        true => None,
+        false => Box::pin(by_records(state, exchange, channel, &key, &token, &login)).await?,
+    };
+    // Who logged in, as far as the records know them.
+    let login = |level| {
+        let identity = login(level)?;
+        match &matched {
+            Some((asked, matched)) if *asked == identity => matched.clone(),
+            _ if channel.matches.is_empty() => Ok(Arc::new(identity)),
+            _ => Err(Reason::RecordUnavailable),
+        }
+    };
     let ticket = bind::ticket(channel);
     let redeemed = state
         .store
@@ -48,12 +61,11 @@ pub(super) async fn redeem(
             if let (Some(ticket), Some(level)) = (&ticket, interaction.demanded(&token))
                 && let Ok(identity) = login(level)
             {
-                interaction.prove(&token, Arc::new(identity), ticket.hash(), now)?;
+                interaction.prove(&token, identity, ticket.hash(), now)?;
                 return Ok(None);
             }
             let redeemed = interaction.redeem(&token, now)?;
             let logged_in = login(redeemed.level).and_then(|identity| {
-                let identity = Arc::new(identity);
                 // The token speaks for the owner.
                 interaction.log_in(identity.clone(), &channel.clocks, Evidence::Unasked, now)?;
                 Ok(identity)
@@ -91,6 +103,38 @@ pub(super) async fn redeem(
         // Validly signed and told: the login page did its part.
         (_, Err(reason @ (Reason::LoginFailed | Reason::LoginCancelled))) => Ok(reason),
         (_, Err(reason)) => Err(reason),
+    }
+}
+
+/// Asked of the records, and what they made of it.
+type Matched = (Identity, Result<Arc<Identity>, Reason>);
+
+/// What the records say of who logged in; nothing of a token that is not outstanding,
+/// or of a login that failed. Records that cannot be asked end the return before it
+/// spends anything: [`Reason::RecordUnavailable`].
+async fn by_records(
+    state: &State,
+    exchange: &Exchange,
+    channel: &Channel,
+    key: &Key,
+    token: &TokenHash,
+    login: &(impl Fn(Level) -> Result<Identity, Reason> + Send + Sync),
+) -> Result<Option<Matched>, Reason> {
+    let now = state.clock.now();
+    let demanded = state
+        .store
+        .update(key, &channel.clocks, now, |slot| {
+            slot.as_ref()
+                .and_then(|interaction| interaction.demanded(token))
+        })
+        .await?;
+    let Some(Ok(identity)) = demanded.map(login) else {
+        return Ok(None);
+    };
+    let asked = Arc::new(identity.clone());
+    match records::check(state, exchange, channel, asked, now).await {
+        Err(Reason::RecordUnavailable) => Err(Reason::RecordUnavailable),
+        matched => Ok(Some((identity, matched))),
     }
 }
 
@@ -160,7 +204,9 @@ pub(super) fn page(style: &Style<'_>, status: StatusCode, reason: Reason) -> Rep
         Reason::LoginCancelled => ("cancelled", "cancelled-text"),
         Reason::LoginFailed | Reason::LoginFailures => ("failed", "failed-text"),
         Reason::TokenExpired | Reason::TokenUsed | Reason::TokenRevoked => ("spent", "spent-text"),
-        Reason::ProviderUnavailable | Reason::ProviderError => ("later", "later-text"),
+        Reason::ProviderUnavailable | Reason::ProviderError | Reason::RecordUnavailable => {
+            ("later", "later-text")
+        }
         Reason::WrongBrowser => ("other-browser", "other-browser-text"),
         Reason::LoginLevel => ("stronger", "stronger-text"),
         Reason::LoginStale

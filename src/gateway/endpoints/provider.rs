@@ -123,9 +123,11 @@ pub(super) async fn callback(
     let outcome = arrive(state, exchange, channel, query, headers).await;
     outcome::note(state, exchange, "callback", channel, outcome);
     match outcome {
-        Err(reason @ (Reason::ProviderUnavailable | Reason::ProviderError)) => {
-            later(&exchange.config, headers, reason)
-        }
+        Err(
+            reason @ (Reason::ProviderUnavailable
+            | Reason::ProviderError
+            | Reason::RecordUnavailable),
+        ) => later(&exchange.config, headers, reason),
         outcome => outcome::lead_on(exchange, channel, outcome),
     }
 }

@@ -298,7 +298,7 @@ fn concurrent_look_ups_of_one_session_are_one() {
             }
         });
         assert_eq!(server.count(), 1, "{status}");
-        assert!(lock(&cache.lookups).under_way.is_empty());
+        assert!(cache.0.is_idle());
     }
 }
 
