@@ -160,7 +160,8 @@ fn logins(args: &Args, endpoints: &str) -> Result<Vec<Login>, String> {
         if asked && !place.is_there() {
             return Err(place.wants().into());
         }
-        if !asked && !(args.logins.is_empty() && place.is_there()) {
+        let usual = args.logins.is_empty() && place.is_there();
+        if !(asked || usual) {
             continue;
         }
         match place.open(endpoints) {
