@@ -4,13 +4,18 @@
 #   make test     everything: format, lints, tests, documentation
 #   make bench    chatgate beside plain pingora, on this machine
 #   make lint     format and lints alone
+#   make fuzz     every fuzz target for a minute (needs cargo-fuzz, see fuzz/README.md)
 #   make check    a quick look while working: does it compile, tests included
 
 CARGO ?= cargo
 # Arguments for the demo, for example: make demo DEMO="--authentication-timeout 20s"
 DEMO ?=
 
-.PHONY: demo test bench lint check
+# Fuzz targets, and for how long each is run.
+FUZZ ?= $(sort $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs))))
+SECONDS_EACH ?= 60
+
+.PHONY: demo test bench lint check fuzz
 
 demo:
 	@.ci/setup build
@@ -39,3 +44,10 @@ check:
 bench:
 	@.ci/setup build bench
 	@$(CARGO) bench --locked
+
+fuzz:
+	@.ci/setup build fuzz
+	@set -e; for target in $(FUZZ); do \
+		echo "fuzzing $$target"; \
+		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target -- -max_total_time=$(SECONDS_EACH) -max_len=4096 -rss_limit_mb=4096; \
+	done

@@ -16,7 +16,11 @@ fuzz_target!(|input: (u8, &[u8])| {
         let left = edited.unwrap_or_else(|| body.to_vec());
         let text = String::from_utf8_lossy(&left);
         for reading in [text.to_string(), text.replace(';', "&")] {
-            assert!(pairs(&reading).iter().all(|(name, _)| !form::is_managed(name, &managed)));
+            assert!(
+                pairs(&reading)
+                    .iter()
+                    .all(|(name, _)| !form::is_managed(name, &managed))
+            );
         }
         let (mut editor, mut out) = (FormEditor::default(), Vec::new());
         editor.push(&managed, one, &mut out).expect("short names");

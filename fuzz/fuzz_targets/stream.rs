@@ -4,12 +4,12 @@
 use chatgate::message::stream::{Format, Piece};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|input: (bool, u8, u8, &[u8])| {
-    let (events, cap, size, bytes) = input;
-    let format = if events {
-        Format::Events
-    } else {
-        Format::Lines
+fuzz_target!(|input: (u8, u8, u8, &[u8])| {
+    let (format, cap, size, bytes) = input;
+    let format = match format % 3 {
+        0 => Format::Events,
+        1 => Format::Lines,
+        _ => Format::Records,
     };
     let whole = decode(format, cap.into(), bytes.len().max(1), bytes);
     assert_eq!(

@@ -100,7 +100,7 @@ impl FormEditor {
     /// Takes a piece in and writes what is decided of it.
     ///
     /// # Errors
-    /// When a name is too long to be looked at.
+    /// When a name is too long to be looked at, or is cut in two by a `;` behind a NUL.
     pub fn push(
         &mut self,
         managed: &[MemberPath],
@@ -122,6 +122,12 @@ impl FormEditor {
             match bytes.split_first() {
                 Some((b'=', _)) => self.decide(managed, out),
                 Some((separator, rest)) => {
+                    let cut = *separator == b';' && self.place == Place::Name;
+                    if cut && decoded(&self.name).contains('\0') {
+                        // To a reader that knows no `;` the name goes on, and to one that
+                        // stops at NUL what goes on is the next step of it.
+                        return Err(Malformed("the name of a field has two readings".into()));
+                    }
                     self.end(managed, out);
                     self.place = Place::Name;
                     self.separator = Some(*separator);
@@ -284,6 +290,20 @@ mod tests {
     fn managed() -> Vec<MemberPath> {
         let paths = ["metadata.customer", "user_id"];
         paths.map(|path| MemberPath::parse(path).unwrap()).to_vec()
+    }
+
+    #[test]
+    fn a_name_that_goes_on_behind_a_semicolon_for_some_is_refused() {
+        for body in [
+            "metadata%00;x[customer]=eve",
+            "a=1&metadata\0;.customer=eve",
+        ] {
+            assert!(
+                set_fields(body.as_bytes(), &managed(), &[]).is_err(),
+                "{body}"
+            );
+        }
+        assert_eq!(without("a=\0;b=%00;c"), None);
     }
 
     fn without(body: &str) -> Option<String> {
