@@ -15,7 +15,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use tokio::sync::Notify;
 
-use super::held::TokenHash;
+use super::held::{Challenge, TokenHash};
 use super::identity::Identity;
 use super::state::{Clocks, Interaction};
 use super::store::{Key, Limits};
@@ -66,8 +66,8 @@ enum Token {
 #[derive(Default)]
 struct Trace {
     weight: usize,
-    /// The outstanding login token, and what it is remembered as when it goes.
-    token: Option<(TokenHash, Reason)>,
+    /// The outstanding tokens, and what each is remembered as when it goes.
+    tokens: [Option<(TokenHash, Reason)>; 2],
     held: Option<TokenHash>,
 }
 
@@ -237,20 +237,19 @@ impl Memory {
         let grown = after.weight.wrapping_sub(before.weight);
         self.bytes.fetch_add(grown, Ordering::Relaxed);
 
-        let [old, new] = [&before, &after].map(|trace| trace.token.map(|(token, _)| token));
         if let Some((token, how)) = consumed {
             self.bury(token, how, now);
         }
-        if let Some((token, how)) = before.token
-            && new != old
-            && consumed.is_none_or(|(consumed, _)| consumed != token)
-        {
-            self.bury(token, how, now);
+        for (token, how) in before.tokens.into_iter().flatten() {
+            let spent = consumed.is_some_and(|(consumed, _)| consumed == token);
+            if !after.has(token) && !spent {
+                self.bury(token, how, now);
+            }
         }
-        if let Some(token) = new
-            && new != old
-        {
-            self.tokens.insert(token, Token::Outstanding(key.clone()));
+        for (token, _) in after.tokens.into_iter().flatten() {
+            if !before.has(token) {
+                self.tokens.insert(token, Token::Outstanding(key.clone()));
+            }
         }
         if before.held != after.held {
             before.held.map(|token| self.held.remove(&token));
@@ -325,7 +324,12 @@ impl Memory {
             Worth::Ended
         } else if interaction.authenticated(clocks, now) {
             Worth::Authenticated
-        } else if interaction.outstanding().is_some_and(|c| !c.expired(now)) {
+        } else if interaction
+            .tokens()
+            .into_iter()
+            .flatten()
+            .any(|challenge| !challenge.expired(now))
+        {
             Worth::Challenged
         } else {
             Worth::Anonymous
@@ -366,21 +370,24 @@ impl Trace {
         let Some(interaction) = slot else {
             return Self::default();
         };
-        let token = interaction.outstanding().map(|challenge| {
-            let how = if challenge.expired(now) {
-                Reason::TokenExpired
-            } else {
-                Reason::TokenRevoked
-            };
-            (challenge.token, how)
-        });
+        let remembered = |challenge: &Challenge| match challenge.expired(now) {
+            true => (challenge.token, Reason::TokenExpired),
+            false => (challenge.token, Reason::TokenRevoked),
+        };
+        let known = interaction.tokens();
+        let tokens = known.map(|challenge| challenge.map(remembered));
         let held = interaction.held_token();
-        let tokens = usize::from(token.is_some()) + usize::from(held.is_some());
+        let count = tokens.iter().flatten().count() + usize::from(held.is_some());
         Self {
-            weight: interaction.weight() + key.len() + ENTRY_OVERHEAD + tokens * TOKEN_OVERHEAD,
-            token,
+            weight: interaction.weight() + key.len() + ENTRY_OVERHEAD + count * TOKEN_OVERHEAD,
+            tokens,
             held,
         }
+    }
+
+    fn has(&self, token: TokenHash) -> bool {
+        let known = &mut self.tokens.iter().flatten();
+        known.any(|(known, _)| *known == token)
     }
 }
 

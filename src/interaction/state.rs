@@ -274,7 +274,8 @@ impl Interaction {
         }
     }
 
-    /// A new login URL; an older one is thereby revoked, and so is what it held.
+    /// A new login URL; an older one is thereby revoked, and so is what it held. A login
+    /// that waits to be bound goes on.
     /// With what is held ([`Held::Request`] or [`Held::Withheld`]) comes the hash of
     /// its `continue` URL's own token. Refused with [`Reason::NotOwner`] for anybody but the owner.
     pub fn challenge(
@@ -288,7 +289,6 @@ impl Interaction {
         rare.challenge = Some(challenge);
         rare.attempts = Attempts::default();
         rare.tries = 0;
-        rare.proven = None;
         rare.held = held;
         Ok(())
     }
@@ -309,8 +309,10 @@ impl Interaction {
     /// Whether a login URL that is good for this level stands in a message's place.
     pub fn is_challenged(&self, message: &MessageHash, level: Level, now: Time) -> bool {
         let good = |challenge: &Challenge| challenge.level >= level && !challenge.expired(now);
-        self.outstanding().is_some_and(good)
-            && (self.rare.as_ref()).is_some_and(|rare| rare.challenged.contains(message))
+        let rare = self.rare.as_ref();
+        rare.is_some_and(|rare| {
+            rare.pending().is_some_and(good) && rare.challenged.contains(message)
+        })
     }
 
     /// Whether any message is withheld on this leg.
@@ -414,7 +416,7 @@ impl Interaction {
     /// of [`Interaction::attempt`].
     pub fn open(&self, token: &TokenHash, now: Time) -> Result<Level, Reason> {
         let rare = self.rare.as_ref().ok_or(Reason::TokenUnknown)?;
-        let challenge = rare.outstanding(token, false);
+        let challenge = rare.outstanding(token);
         let challenge = challenge.ok_or(Reason::TokenUnknown)?;
         match challenge.expired(now) {
             true => Err(Reason::TokenExpired),
@@ -443,7 +445,7 @@ impl Interaction {
     /// Takes a try back that came to nothing.
     pub fn untry(&mut self, token: &TokenHash) {
         let rare = self.rare.as_mut();
-        if let Some(rare) = rare.filter(|rare| rare.outstanding(token, false).is_some()) {
+        if let Some(rare) = rare.filter(|rare| rare.outstanding(token).is_some()) {
             rare.tries = rare.tries.saturating_sub(1);
         }
     }
@@ -456,7 +458,7 @@ impl Interaction {
         let rare = self.rare.as_mut().ok_or(Reason::TokenUnknown)?;
         let challenge = rare
             .challenge
-            .take_if(|challenge| challenge.token == *token && rare.proven.is_none())
+            .take_if(|challenge| challenge.token == *token)
             .ok_or(Reason::TokenUnknown)?;
         rare.attempts = Attempts::default();
         if challenge.expired(now) {
@@ -467,6 +469,7 @@ impl Interaction {
             return Err(Reason::TokenExpired);
         }
         rare.consumed = Some((*token, Reason::TokenUsed));
+        rare.proven = None;
         let waiting = rare.held.as_ref().map(|(token, _)| *token);
         rare.challenged = Vec::new();
         let held = rare.held.as_mut().and_then(|(_, held)| held.replay());
@@ -503,7 +506,9 @@ impl Interaction {
         let held = rare.and_then(|rare| rare.held.as_ref());
         match held.filter(|(known, _)| known == token) {
             Some((_, Held::Request(_) | Held::Withheld(..)))
-                if self.outstanding().is_some_and(|c| c.expired(now)) =>
+                if rare
+                    .and_then(|rare| rare.pending())
+                    .is_some_and(|c| c.expired(now)) =>
             {
                 Ok(&EXPIRED)
             }
@@ -589,6 +594,14 @@ impl Interaction {
     /// The outstanding login URL.
     pub fn outstanding(&self) -> Option<&Challenge> {
         self.rare.as_ref()?.challenge.as_ref()
+    }
+
+    /// What the tokens of the interaction are for: the login URL, the ticket of a login
+    /// that waits to be bound.
+    pub(super) fn tokens(&self) -> [Option<&Challenge>; 2] {
+        let rare = self.rare.as_ref();
+        let ticket = rare.and_then(|rare| rare.proven.as_ref());
+        [self.outstanding(), ticket.map(Proven::ticket)]
     }
 
     /// The hash of the `continue` URL's own token.

@@ -111,7 +111,7 @@ impl Memory {
         for slot in &self.interactions {
             let trace = Trace::of(slot.key(), slot.value(), at(0));
             weight += trace.weight;
-            if let Some((token, _)) = trace.token {
+            for (token, _) in trace.tokens.into_iter().flatten() {
                 assert_eq!(self.locate(&token).as_ref(), Ok(slot.key()));
                 outstanding += 1;
             }

@@ -2,7 +2,9 @@
 //! to wait until the customer's own browser, or the customer, says whose chat it is.
 //!
 //! Between the two the login URL is spent and a ticket stands in its place, which
-//! only the browser that logged in was sent to.
+//! only the browser that logged in was sent to. A message that is flagged meanwhile
+//! makes a login URL beside it; whichever of the two comes to its end takes the other
+//! away.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,12 +24,19 @@ pub(super) struct Proven {
     identity: Arc<Identity>,
     /// The login token that it came with.
     login: TokenHash,
+    /// What it is bound with.
+    ticket: Challenge,
 }
 
 impl Proven {
     /// Who logged in.
     pub(super) fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// What it is bound with.
+    pub(super) fn ticket(&self) -> &Challenge {
+        &self.ticket
     }
 
     /// Approximate heap size in bytes.
@@ -61,7 +70,7 @@ impl Interaction {
             .subject()
             .is_some_and(|known| known != identity.subject());
         let rare = self.rare.as_deref().ok_or(Reason::TokenUnknown)?;
-        let outstanding = rare.outstanding(token, false).ok_or(Reason::TokenUnknown)?;
+        let outstanding = rare.outstanding(token).ok_or(Reason::TokenUnknown)?;
         if foreign || outstanding.expired(now) {
             let redeemed = self.redeem(token, now)?;
             self.fail(&redeemed, Reason::SubjectChanged);
@@ -71,15 +80,16 @@ impl Interaction {
         if let Some(rare) = self.rare.as_deref_mut() {
             rare.consumed = Some((*token, Reason::TokenUsed));
             rare.attempts = Default::default();
-            rare.challenge = Some(Challenge {
-                token: ticket,
-                level,
-                created: now,
-                ttl: Some(TICKET_TTL),
-            });
+            rare.challenge = None;
             rare.proven = Some(Proven {
                 identity,
                 login: *token,
+                ticket: Challenge {
+                    token: ticket,
+                    level,
+                    created: now,
+                    ttl: Some(TICKET_TTL),
+                },
             });
         }
         Ok(())
@@ -88,18 +98,14 @@ impl Interaction {
     /// The level that the login URL with this token is for, as long as it is outstanding.
     pub fn demanded(&self, token: &TokenHash) -> Option<Level> {
         let rare = self.rare.as_deref()?;
-        rare.outstanding(token, false)
-            .map(|challenge| challenge.level)
+        rare.outstanding(token).map(|challenge| challenge.level)
     }
 
     /// What the customer is asked about; [`Reason::TokenUnknown`] and
     /// [`Reason::TokenExpired`] of the ticket.
     pub fn unbound(&self, ticket: &TokenHash, now: Time) -> Result<Unbound, Reason> {
-        let rare = self.rare.as_deref().ok_or(Reason::TokenUnknown)?;
-        let (Some(challenge), Some(proven)) = (rare.outstanding(ticket, true), &rare.proven) else {
-            return Err(Reason::TokenUnknown);
-        };
-        if challenge.expired(now) {
+        let proven = self.proven(ticket).ok_or(Reason::TokenUnknown)?;
+        if proven.ticket.expired(now) {
             return Err(Reason::TokenExpired);
         }
         Ok(Unbound {
@@ -119,17 +125,14 @@ impl Interaction {
         clocks: &Clocks,
         now: Time,
     ) -> Result<(Redeemed, Arc<Identity>), Reason> {
-        let rare = self.rare.as_deref().ok_or(Reason::TokenUnknown)?;
-        rare.outstanding(ticket, true).ok_or(Reason::TokenUnknown)?;
+        self.proven(ticket).ok_or(Reason::TokenUnknown)?;
         if let Some(evidence) = evidence {
             let shown = matches!(evidence, Evidence::Shown(_));
             if !shown || !self.has_owner() || !self.owned_by(evidence) {
                 return Err(Reason::WrongBrowser);
             }
         }
-        let proven = self.rare.as_deref_mut().and_then(|rare| rare.proven.take());
-        let redeemed = self.redeem(ticket, now)?;
-        let identity = proven.ok_or(Reason::TokenUnknown)?.identity;
+        let (redeemed, identity) = self.spend(ticket, now)?;
         // The browser or the customer has spoken for the owner.
         if let Err(reason) = self.log_in(identity.clone(), clocks, Evidence::Unasked, now) {
             self.fail(&redeemed, reason);
@@ -141,12 +144,27 @@ impl Interaction {
     /// The customer says that this is somebody else's chat: the login is over.
     pub fn disown(&mut self, ticket: &TokenHash, now: Time) -> Result<(), Reason> {
         self.unbound(ticket, now)?;
-        if let Some(rare) = self.rare.as_deref_mut() {
-            rare.proven = None;
-        }
-        let redeemed = self.redeem(ticket, now)?;
+        let (redeemed, _) = self.spend(ticket, now)?;
         self.fail(&redeemed, Reason::LoginCancelled);
         Ok(())
+    }
+
+    /// The login that waits to be bound with this ticket.
+    fn proven(&self, ticket: &TokenHash) -> Option<&Proven> {
+        let proven = self.rare.as_deref()?.proven.as_ref();
+        proven.filter(|proven| proven.ticket.token == *ticket)
+    }
+
+    /// Takes the ticket, and with it a login URL that was made since.
+    fn spend(
+        &mut self,
+        ticket: &TokenHash,
+        now: Time,
+    ) -> Result<(Redeemed, Arc<Identity>), Reason> {
+        let rare = self.rare.as_deref_mut().ok_or(Reason::TokenUnknown)?;
+        let proven = rare.proven.take().ok_or(Reason::TokenUnknown)?;
+        rare.challenge = Some(proven.ticket);
+        Ok((self.redeem(ticket, now)?, proven.identity))
     }
 
     /// Tells whoever waits for the outcome why there is none.
@@ -158,10 +176,16 @@ impl Interaction {
 }
 
 impl Rare {
-    /// The outstanding challenge of this token, if it is a ticket or is none.
-    pub(super) fn outstanding(&self, token: &TokenHash, ticket: bool) -> Option<&Challenge> {
+    /// The outstanding login URL of this token.
+    pub(super) fn outstanding(&self, token: &TokenHash) -> Option<&Challenge> {
         let challenge = self.challenge.as_ref();
-        challenge.filter(|known| known.token == *token && self.proven.is_some() == ticket)
+        challenge.filter(|known| known.token == *token)
+    }
+
+    /// What the customer may come to a login by: a login URL, or the ticket.
+    pub(super) fn pending(&self) -> Option<&Challenge> {
+        let ticket = self.proven.as_ref().map(Proven::ticket);
+        self.challenge.as_ref().or(ticket)
     }
 }
 
@@ -307,18 +331,41 @@ mod tests {
         assert_eq!(refused.unwrap_err(), Reason::TokenUnknown);
     }
 
-    #[test]
-    fn a_newer_login_url_and_a_logout_take_the_ticket_away() {
-        let mut interaction = proven();
-        let challenge = Challenge {
+    fn newer() -> Challenge {
+        Challenge {
             token: TokenHash([5; 32]),
             level: Level(1),
             created: now(),
             ttl: None,
-        };
-        interaction.challenge(challenge, None, OWNER).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_newer_login_url_leaves_the_ticket_as_it_is() {
+        let mut interaction = proven();
+        interaction.challenge(newer(), None, OWNER).unwrap();
+        assert!(interaction.unbound(&TICKET, now()).is_ok());
+        assert_eq!(interaction.outstanding().unwrap().token, newer().token);
+        assert!(interaction.bind(&TICKET, None, &CLOCKS, now()).is_ok());
+        assert_eq!(level(&interaction), Level(1));
+        let spent = interaction.redeem(&newer().token, now());
+        assert_eq!(spent.unwrap_err(), Reason::TokenUnknown);
+    }
+
+    #[test]
+    fn a_login_by_the_newer_url_and_a_logout_take_the_ticket_away() {
+        let mut interaction = proven();
+        interaction.challenge(newer(), None, OWNER).unwrap();
+        assert!(interaction.redeem(&newer().token, now()).is_ok());
         assert!(interaction.bind(&TICKET, None, &CLOCKS, now()).is_err());
-        assert!(interaction.redeem(&TokenHash([5; 32]), now()).is_ok());
+        let mut interaction = proven();
+        interaction.challenge(newer(), None, OWNER).unwrap();
+        let ticket = TokenHash([6; 32]);
+        interaction
+            .prove(&newer().token, alice(), ticket, now())
+            .unwrap();
+        assert!(interaction.bind(&TICKET, None, &CLOCKS, now()).is_err());
+        assert!(interaction.bind(&ticket, None, &CLOCKS, now()).is_ok());
         let mut interaction = proven();
         interaction.log_out();
         assert!(interaction.bind(&TICKET, None, &CLOCKS, now()).is_err());
