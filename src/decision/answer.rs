@@ -123,7 +123,7 @@ fn streamed(channel: &Channel, head: &AnswerView<'_>, level: Level, format: Form
     if channel.flags.iter().any(|flag| demands(&flag)) {
         return Candidate::Unreadable;
     }
-    match concerns_stream(channel, head) {
+    match concerns_stream(channel, head) || channel.link.is_some() {
         true => Candidate::Stream(format),
         false => Candidate::No,
     }
@@ -452,6 +452,12 @@ mod tests {
                 "1\n{\"protected\":true}",
                 "{}\n{\"protected\":false}\n",
             ),
+            (
+                "application/json-seq",
+                Format::Records,
+                "\u{1e}1\n\u{1e}{\"protected\":\ntrue}",
+                "\u{1e}{}\n\u{1e}{\"protected\":false}\n",
+            ),
         ] {
             let stream = Candidate::Stream(format);
             assert_eq!(judge(kind, flagged), (stream, withheld.clone()), "{kind}");
@@ -495,7 +501,7 @@ mod tests {
             ),
             ("text/event-stream, x/y", "data: {\"protected\":true}\n\n"),
             ("text/event-stream", "{\"protected\":true,}"),
-            ("application/json-seq", "\u{1e}{\"protected\":true}\n"),
+            ("application/json-seq", "\u{1e}{\"protected\":true,}\n"),
             ("text/plain", "{\"text\":\"T\"}\n{\"protected\":true}\n"),
             ("text/plain", "\u{feff}{\"protected\":true,}"),
             ("text/html", "[{\"protected\":true,}]"),

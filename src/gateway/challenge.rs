@@ -117,7 +117,8 @@ pub(super) async fn url(
 ) -> Result<String, Reason> {
     let route = exchange.route().ok_or(Reason::Internal)?;
     let held = match route.channel.login.as_ref().map(|login| &login.resume) {
-        Some(Resume::Replay { max_body }) if !exchange.to_client() => {
+        // On a socket the request is the handshake.
+        Some(Resume::Replay { max_body }) if !exchange.to_client() && !exchange.socket => {
             request(session, exchange, *max_body)
         }
         _ => None,

@@ -4,7 +4,7 @@
 //! clients do, revokes no login URL. After the login, what was withheld comes before
 //! the messages of the next answer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use pingora::proxy::Session;
 use sha2::{Digest, Sha256};
 
 use super::State;
-use super::challenge::challenge_message;
+use super::challenge::{self, challenge_message};
 use super::exchange::Exchange;
 use super::verdict;
 use crate::channel::{Channel, Items, Release};
@@ -145,10 +145,21 @@ impl Sorting<'_> {
         if !flagged.is_empty() {
             reason = Reason::Flagged;
         }
+        let linked = match flagged.is_empty() {
+            true => self.linked().await?,
+            // A customer is asked once; a second login URL would revoke the first.
+            false => BTreeMap::new(),
+        };
+        if !linked.is_empty() {
+            reason = Reason::LinkRewritten;
+        }
         let mut body = None;
-        if !flagged.is_empty() || !released.is_empty() {
+        if !flagged.is_empty() || !released.is_empty() || !linked.is_empty() {
             let first: Vec<_> = released.iter().map(|message| &message.body).collect();
             let change = |index| {
+                if let Some(element) = linked.get(&index) {
+                    return Some(element.clone());
+                }
                 flagged.iter().find(|(at, _)| *at == index)?;
                 match &challenge {
                     Some((at, element)) if *at == index => Some(element.clone()),
@@ -244,6 +255,59 @@ impl Sorting<'_> {
                 .into_bytes(),
         };
         Ok(Some((place, element)))
+    }
+
+    /// The elements with a login link of the backend's own, as they go on: with a login URL
+    /// of ours, or not at all where one stands for all of them already.
+    async fn linked(&self) -> Result<BTreeMap<usize, Vec<u8>>, Reason> {
+        let none = BTreeMap::new();
+        let (Some(link), Some(items), Some(key)) =
+            (&self.channel.link, &self.channel.items, self.key())
+        else {
+            return Ok(none);
+        };
+        if self.channel.login.is_none() || self.asker.foreign || !self.asker.named {
+            return Ok(none);
+        }
+        let elements = |url: &str| {
+            let plain = Body::new(self.plain.clone());
+            let edited = link.replace(self.answer.headers, &plain, url)?;
+            let elements = Elements::find(&edited, &items.at).ok()??;
+            Some(elements.of(&edited).map(<[u8]>::to_vec).collect::<Vec<_>>())
+        };
+        let edited = elements("").unwrap_or_default();
+        let came = self.judged.elements.of(self.plain);
+        let places = came.zip(&edited).enumerate();
+        let touched = places.filter(|(_, (came, edited))| *came != &edited[..]);
+        let touched: Vec<usize> = touched.map(|(index, _)| index).collect();
+        if touched.is_empty() {
+            return Ok(none);
+        }
+        let hash = |index: &usize| self.elements.get(*index).map(|element| element.hash);
+        let hashes: Vec<_> = touched.iter().filter_map(hash).collect();
+        let (clocks, now) = (&self.channel.clocks, self.state.clock.now());
+        let look = self.state.store.read(key, clocks, now, |interaction| {
+            let stands = |hash| interaction.is_some_and(|i| i.is_challenged(hash, link.level, now));
+            hashes.iter().all(stands)
+        });
+        if look.await? {
+            return Ok(touched
+                .into_iter()
+                .map(|index| (index, Vec::new()))
+                .collect());
+        }
+        let url = challenge::url(self.state, self.session, self.exchange, link.level).await?;
+        let note = self.state.store.update(key, clocks, now, |slot| {
+            if let Some(interaction) = slot {
+                interaction.stands_for(hashes.iter().copied());
+            }
+        });
+        note.await?;
+        let ours = elements(&url).ok_or(Reason::Internal)?.into_iter();
+        let ours = ours
+            .enumerate()
+            .filter(|(index, _)| touched.contains(index));
+        Ok(ours.collect())
     }
 
     /// Keeps what is withheld, as a customer of its level gets it.

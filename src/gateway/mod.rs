@@ -62,6 +62,7 @@ use std::sync::atomic::AtomicUsize;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+pub use release::Releases;
 pub use server::{Options, Stop, serve};
 
 use crate::config::Config;
@@ -100,7 +101,9 @@ pub struct State {
     pub started: Time,
     /// Metrics.
     pub metrics: Metrics,
-    /// Requests under way, open sockets among them.
+    /// Withheld messages on their way to the client.
+    pub releases: Releases,
+    /// Requests under way, open sockets and releases among them.
     pub in_flight: AtomicUsize,
     /// Whether the process was told to end.
     pub draining: watch::Sender<bool>,

@@ -18,7 +18,7 @@ use super::inject;
 use super::items;
 use super::patience;
 use super::request::{self, Step};
-use super::respond::Reply;
+use super::respond::{self, Reply};
 use super::socket::{self, Sockets};
 use super::stream::{self, Stream};
 use super::{signed, verdict, webhook};
@@ -228,7 +228,12 @@ impl ProxyHttp for Proxy {
                 head.insert_header(CACHE_CONTROL, "private, no-store")?;
             }
         }
-        exchange.add_cookie(head)
+        exchange.add_cookie(head)?;
+        let old = session.req_header().version == Version::HTTP_10;
+        match old && !head.headers.contains_key(CONTENT_LENGTH) {
+            true => respond::without_chunks(session, head).await,
+            false => Ok(()),
+        }
     }
 
     fn response_body_filter(

@@ -1,10 +1,16 @@
 //! After a login: the messages that were withheld on the way to the client go
 //! there, oldest first, each until the client takes it or the attempts are used up.
+//! What the backend sends meanwhile waits for them, and so does the end of the process.
 
+use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request};
+use tokio::sync::watch;
 
 use super::{State, resume, signed};
 use crate::channel::{Channel, Kind, Release, Route};
@@ -16,6 +22,62 @@ use crate::time::Time;
 
 /// Longest answer of a client that is read: nothing in it matters.
 const ANSWER: usize = 64 << 10;
+
+/// So long before the process is ended, what is not delivered is given up.
+const MARGIN: Duration = Duration::from_millis(300);
+
+/// Releases under way, by conversation.
+#[derive(Debug, Default)]
+pub struct Releases(watch::Sender<HashMap<Key, usize>>);
+
+impl Releases {
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
+    /// Waits until none is under way for this conversation, or for so long.
+    pub(super) async fn over(&self, key: &Key, most: Duration) {
+        let mut releases = self.0.subscribe();
+        let over = releases.wait_for(|releases| !releases.contains_key(key));
+        if tokio::time::timeout(most, over).await.is_err() {
+            tracing::warn!(channel = %key.channel(), "a message goes before those that are being released");
+        }
+    }
+}
+
+/// A release under way.
+struct UnderWay {
+    state: Arc<State>,
+    key: Key,
+}
+
+impl UnderWay {
+    fn begin(state: &Arc<State>, key: &Key) -> Self {
+        state.in_flight.fetch_add(1, Ordering::Relaxed);
+        let releases = &state.releases.0;
+        releases.send_modify(|releases| *releases.entry(key.clone()).or_default() += 1);
+        Self {
+            state: state.clone(),
+            key: key.clone(),
+        }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.state.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.state.releases.0.send_modify(|releases| {
+            let left = releases.get_mut(&self.key).map(|count| {
+                *count -= 1;
+                *count
+            });
+            if left == Some(0) {
+                releases.remove(&self.key);
+            }
+        });
+    }
+}
 
 /// Delivers what a login lets go; runs beside the one who caused it.
 pub(super) fn after_login(
@@ -32,6 +94,7 @@ pub(super) fn after_login(
         channel: channel.clone(),
         key: key.clone(),
         release,
+        _under_way: UnderWay::begin(state, key),
     };
     let outbound = state.outbound.clone();
     outbound.share(delivery.run(now));
@@ -43,6 +106,7 @@ struct Delivery {
     channel: Arc<Channel>,
     key: Key,
     release: Release,
+    _under_way: UnderWay,
 }
 
 impl Delivery {
@@ -58,9 +122,19 @@ impl Delivery {
                 None => Vec::new(),
             })
             .await;
+        let (mut end, mut ended) = (pin!(self.end()), false);
         for message in released.unwrap_or_default() {
             let id = format!("msg_{}", hex::encode(crate::secret::random::<12>()));
-            let outcome = self.deliver(&message, &id).await;
+            let outcome = match ended {
+                true => Err(Reason::ReleaseFailed),
+                false => tokio::select! {
+                    outcome = self.deliver(&message, &id) => outcome,
+                    () = &mut end => {
+                        ended = true;
+                        Err(Reason::ReleaseFailed)
+                    }
+                },
+            };
             let name = &self.channel.name;
             match outcome {
                 Ok(()) => self.state.metrics.resumed(name, "released"),
@@ -73,6 +147,14 @@ impl Delivery {
                 }
             }
         }
+    }
+
+    /// Waits until the process is about to end.
+    async fn end(&self) {
+        let mut draining = self.state.draining.subscribe();
+        let _ = draining.wait_for(|draining| *draining).await;
+        let left = self.config.drain_timeout.saturating_sub(MARGIN);
+        tokio::time::sleep(left).await;
     }
 
     /// Sends a message until the client takes it. A login that counts no more ends

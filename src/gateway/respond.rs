@@ -7,9 +7,9 @@ use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
     ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, LOCATION,
-    ORIGIN, REFERRER_POLICY, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ORIGIN, REFERRER_POLICY, TRANSFER_ENCODING, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
@@ -150,6 +150,28 @@ pub(super) async fn go_on(session: &mut Session) -> pingora::Result<()> {
         session.write_continue_response().await?;
     }
     Ok(())
+}
+
+/// Lets an answer without length end with the connection, for a client that does not
+/// know chunks (HTTP/1.0). Behind [`super::proxy`], pingora would say that they come,
+/// where the backend speaks HTTP/2. So the head is written here; of one that is
+/// informational, which stands in its place, nothing is written.
+pub(super) async fn without_chunks(
+    session: &mut Session,
+    head: &mut ResponseHeader,
+) -> pingora::Result<()> {
+    let method = &session.req_header().method;
+    let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status);
+    if bodiless || method == Method::HEAD || head.status.is_informational() {
+        return Ok(());
+    }
+    session.set_ignore_info_resp(true);
+    session.set_keepalive(None);
+    let placeholder = ResponseHeader::build(StatusCode::EARLY_HINTS, Some(0))?;
+    let mut head = std::mem::replace(head, placeholder);
+    head.remove_header(&TRANSFER_ENCODING);
+    head.set_version(Version::HTTP_11);
+    session.write_response_header(Box::new(head), false).await
 }
 
 /// Writes a whole answer. `head` names the body's length.

@@ -28,6 +28,7 @@ use super::certificate::Certificate;
 use super::patience::Patient;
 use super::peer::Peers;
 use super::proxy::Proxy;
+use super::release::Releases;
 use super::socket::Sockets;
 use crate::admin;
 use crate::config::{self, Config, Listener};
@@ -117,6 +118,7 @@ pub fn serve(options: Options) -> Result<(), String> {
         started: clock.now(),
         clock,
         metrics: Metrics::new(),
+        releases: Releases::default(),
         in_flight: AtomicUsize::new(0),
         draining: watch::Sender::new(false),
     });

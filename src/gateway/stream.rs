@@ -23,15 +23,16 @@ use pingora::{Error, ErrorType};
 use super::State;
 use super::challenge::challenge_message;
 use super::exchange::Exchange;
+use super::link;
 use super::respond::Reply;
 use super::verdict;
 use crate::channel::{Channel, OnExpiry, Route};
 use crate::decision::{self, Asker, ForAnswer, StreamHead};
 use crate::interaction::{Level, TokenHash};
-use crate::message::Body;
 use crate::message::coding::{Coding, Undecoded};
 use crate::message::stream::{Decoder, Event, Format, Piece};
 use crate::message::unpack::Unpacker;
+use crate::message::{AnswerView, Body};
 use crate::reason::Reason;
 
 /// The error by which a stream ends before the backend ends it.
@@ -253,8 +254,13 @@ impl Passing<'_> {
         let view = head.view(event, body);
         match decision::answer(&route.channel, &view, asker) {
             ForAnswer::Release { reason, strip } => {
+                let data = released(&route.channel, event, &strip);
+                let Ok((data, reason)) = self.linked(&view, data, reason, asker) else {
+                    self.refuse(event, Reason::ChallengeImpossible);
+                    return false;
+                };
                 self.note(reason);
-                let bytes = released(&route.channel, self.stream.format, event, &strip);
+                let bytes = self.stream.format.saying(event, &data);
                 self.out.extend_from_slice(&bytes);
                 return true;
             }
@@ -279,6 +285,24 @@ impl Passing<'_> {
             }
         }
         false
+    }
+
+    /// What a message says with our login URL in place of the backend's own.
+    fn linked(
+        &mut self,
+        view: &AnswerView<'_>,
+        data: Bytes,
+        reason: Reason,
+        asker: Asker,
+    ) -> Result<(Bytes, Reason), Reason> {
+        let (channel, headers) = (&self.route.channel, view.headers);
+        let (state, session, exchange) = (self.state, self.session, &mut *self.exchange);
+        let linked = link::rewrite(state, session, exchange, channel, headers, &data, asker);
+        let Some(linked) = at_once(linked).unwrap_or(Err(Reason::Internal))? else {
+            return Ok((data, reason));
+        };
+        self.stream.asked = self.outstanding().map(|(token, _)| token);
+        Ok((linked, Reason::LinkRewritten))
     }
 
     /// Whether the stream carries a login URL that is good for this level: it asks
@@ -335,17 +359,13 @@ pub(super) fn is_awaited(headers: &HeaderMap) -> bool {
     values.any(|value| named(value.as_bytes()))
 }
 
-/// A message as it goes to the customer: as it came, unless a flag has to be taken off.
-fn released(channel: &Channel, format: Format, event: &Event, strip: &[usize]) -> Bytes {
+/// What a message says to the customer, flags taken off.
+fn released(channel: &Channel, event: &Event, strip: &[usize]) -> Bytes {
     if strip.is_empty() {
-        return event.raw.clone();
+        return event.data.clone();
     }
     let data = Body::new(event.data.clone());
-    let (_, data) = verdict::stripped(channel, HeaderMap::new(), &data, strip);
-    match data == event.data {
-        true => event.raw.clone(),
-        false => format.replace(event, &data),
-    }
+    verdict::stripped(channel, HeaderMap::new(), &data, strip).1
 }
 
 /// The value of what need not be waited for.

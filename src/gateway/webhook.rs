@@ -15,7 +15,7 @@ use super::State;
 use super::challenge::challenge;
 use super::exchange::Exchange;
 use super::{link, request, verdict};
-use crate::channel::{Link, Route};
+use crate::channel::{Link, Login, Route};
 use crate::decision::{self, Asker, ForAnswer, Forward};
 use crate::interaction::Evidence;
 use crate::interaction::store::Key;
@@ -41,6 +41,9 @@ pub(super) async fn judge(
     let body = bytes.map(|bytes| Body::of(headers, bytes, most));
     let view = view(headers, body.as_ref());
 
+    if !state.releases.is_empty() {
+        wait_for_turn(state, exchange, route, headers).await;
+    }
     let mut verdict = decision::answer(channel, &view, Asker::ANONYMOUS);
     if !matches!(verdict, ForAnswer::Release { .. }) {
         let request = exchange.view(headers).ok_or(Reason::Internal)?;
@@ -87,6 +90,20 @@ pub(super) async fn judge(
             exchange.edited = Some(reply.body);
             Ok(())
         }
+    }
+}
+
+/// Waits for messages to the same customer that are being released, as long as one
+/// attempt at that may take.
+async fn wait_for_turn(state: &State, exchange: &Exchange, route: &Route, headers: &HeaderMap) {
+    let channel = &route.channel;
+    let release = channel.login.as_ref().and_then(Login::release);
+    let (Some(release), Some(request)) = (release, exchange.view(headers)) else {
+        return;
+    };
+    if let Ok(Some(id)) = request::interaction(route, &request) {
+        let key = Key::new(&channel.name, &id);
+        state.releases.over(&key, release.timeout).await;
     }
 }
 

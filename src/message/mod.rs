@@ -8,7 +8,7 @@
 //! bodies it has to look into; [`header`] knows
 //! which header names are one name in disguise; [`target`] refuses ambiguous paths;
 //! [`websocket`] takes a socket's bytes apart into messages;
-//! [`stream`] takes answers without end apart, those of [`sse`] and those of [`lines`].
+//! [`stream`] takes answers without end apart, those of [`sse`], of [`lines`] and of [`records`].
 
 pub mod coding;
 pub mod edit;
@@ -21,6 +21,7 @@ pub mod links;
 pub mod managed;
 pub mod multipart;
 pub mod network;
+pub mod records;
 pub mod select;
 pub mod sse;
 pub mod stream;

@@ -1,13 +1,13 @@
 //! An answer without end, message by message. Sans-IO: chunks in, whole messages
 //! with their bytes out.
 //!
-//! Two formats are read, [`sse`] and [`lines`]. What a
+//! Three formats are read, [`sse`], [`lines`] and [`records`]. What a
 //! decoder hands out is the stream itself: put together again, the bytes of all its
 //! pieces are the bytes that came, however they were split.
 
 use bytes::Bytes;
 
-use super::{lines, sse};
+use super::{lines, records, sse};
 
 /// How messages follow one another in a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub enum Format {
     Events,
     /// A JSON document on each line: `application/x-ndjson`, `application/jsonl`.
     Lines,
+    /// A JSON text sequence: `application/json-seq` (RFC 7464).
+    Records,
 }
 
 /// Newline-delimited JSON has several names.
@@ -68,6 +70,8 @@ pub enum Decoder {
     Events(sse::Decoder),
     /// Of lines.
     Lines(lines::Decoder),
+    /// Of records.
+    Records(records::Decoder),
 }
 
 impl Format {
@@ -76,6 +80,11 @@ impl Format {
         let is = |known: &&str| media_type.eq_ignore_ascii_case(known.as_bytes());
         if is(&"text/event-stream") {
             return Some(Self::Events);
+        }
+        let kind = media_type.to_ascii_lowercase();
+        // The suffix: RFC 8091.
+        if kind == b"application/json-seq" || kind.ends_with(b"+json-seq") {
+            return Some(Self::Records);
         }
         LINES.iter().any(is).then_some(Self::Lines)
     }
@@ -86,6 +95,7 @@ impl Format {
         match self {
             Self::Events => Decoder::Events(sse::Decoder::new(cap)),
             Self::Lines => Decoder::Lines(lines::Decoder::new(cap)),
+            Self::Records => Decoder::Records(records::Decoder::new(cap)),
         }
     }
 
@@ -96,12 +106,21 @@ impl Format {
         std::iter::from_fn(move || decoder.next_piece().or_else(|| decoder.finish()))
     }
 
+    /// The bytes of `event` saying `data`: as they came where it says that.
+    pub fn saying(self, event: &Event, data: &Bytes) -> Bytes {
+        match *data == event.data {
+            true => event.raw.clone(),
+            false => self.replace(event, data),
+        }
+    }
+
     /// The bytes of a message that stands in the place of `event` and says `data`. It
     /// keeps the event's type, id and line ends.
     pub fn replace(self, event: &Event, data: &[u8]) -> Bytes {
         match self {
             Self::Events => sse::replace(event, data),
             Self::Lines => lines::line(data),
+            Self::Records => records::record(data),
         }
     }
 }
@@ -112,6 +131,7 @@ impl Decoder {
         match self {
             Self::Events(decoder) => decoder.feed(chunk),
             Self::Lines(decoder) => decoder.feed(chunk),
+            Self::Records(decoder) => decoder.feed(chunk),
         }
     }
 
@@ -120,6 +140,7 @@ impl Decoder {
         match self {
             Self::Events(decoder) => decoder.next_piece(),
             Self::Lines(decoder) => decoder.next_piece(),
+            Self::Records(decoder) => decoder.next_piece(),
         }
     }
 
@@ -129,6 +150,7 @@ impl Decoder {
         match self {
             Self::Events(decoder) => decoder.finish(),
             Self::Lines(decoder) => decoder.finish(),
+            Self::Records(decoder) => decoder.finish(),
         }
     }
 }
@@ -214,8 +236,14 @@ mod tests {
         assert_eq!(Format::of(b"text/Event-Stream"), Some(Format::Events));
         assert_eq!(Format::of(b"application/x-ndjson"), Some(Format::Lines));
         assert_eq!(Format::of(b"application/jsonl"), Some(Format::Lines));
+        assert_eq!(
+            Format::of(b"application/geo+JSON-seq"),
+            Some(Format::Records)
+        );
         assert_eq!(Format::of(b"application/json"), None);
     }
+
+    const FORMATS: [Format; 3] = [Format::Events, Format::Lines, Format::Records];
 
     proptest! {
         /// However a stream is split, the same messages come out, and nothing is
@@ -225,13 +253,12 @@ mod tests {
             text in prop::collection::vec(prop::sample::select(vec![
                 "data: {\"a\":1}", "data", "data:x", ":", ": ping", "event: e", "id: 7", "id: a\0b",
                 "retry: 5", "other: x", "{\"b\":2}", "\u{feff}", "\n", "\n", "\n", "\r", "\r\n", "\r\n\r\n",
-                "\n\n", " ", "é", "[DONE]",
+                "\n\n", " ", "é", "[DONE]", "\u{1e}", "\"", "\\",
             ]), 0..24),
             cuts in prop::collection::vec(any::<usize>(), 0..8),
             cap in prop::sample::select(vec![0, 1, 5, 20, 1000]),
-            events in any::<bool>(),
+            format in prop::sample::select(FORMATS.to_vec()),
         ) {
-            let format = if events { Format::Events } else { Format::Lines };
             let text = text.concat().into_bytes();
             let whole = decode(format, cap, &[&text]);
             prop_assert_eq!(&raw(&whole), &text);
@@ -244,9 +271,8 @@ mod tests {
         fn any_bytes_are_decoded_alike(
             bytes in prop::collection::vec(any::<u8>(), 0..64),
             cuts in prop::collection::vec(any::<usize>(), 0..4),
-            events in any::<bool>(),
+            format in prop::sample::select(FORMATS.to_vec()),
         ) {
-            let format = if events { Format::Events } else { Format::Lines };
             let whole = decode(format, 32, &[&bytes]);
             prop_assert_eq!(&raw(&whole), &bytes);
             prop_assert_eq!(&decode(format, 32, &split(&bytes, &cuts)), &whole);

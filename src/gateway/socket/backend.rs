@@ -1,7 +1,8 @@
 //! A message of the backend's: judged like every answer, and challenged or withheld.
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::customer::{is_json, perhaps_json};
 use super::ends::{Backend, Customer};
@@ -9,7 +10,7 @@ use super::relay::{Asked, Relay};
 use crate::channel::Resume;
 use crate::decision::{self, Asker, ForAnswer};
 use crate::gateway::challenge::{ask, withheld};
-use crate::gateway::verdict;
+use crate::gateway::{link, verdict};
 use crate::interaction::{Bounds, Interaction, Leg, Level, Withheld};
 use crate::message::websocket::{Close, Event};
 use crate::message::{AnswerView, Body};
@@ -67,7 +68,11 @@ impl Relay<'_> {
             ForAnswer::Release { reason, strip } => {
                 let (_, message) =
                     verdict::stripped(&self.channel, HeaderMap::new(), &body, &strip);
-                Ok((reason, Some(kind(message))))
+                let linked = self.linked(&message, customer).await;
+                linked.map(|linked| match linked {
+                    Some(linked) => (Reason::LinkRewritten, Some(kind(linked))),
+                    None => (reason, Some(kind(message))),
+                })
             }
             ForAnswer::Challenge { level, .. } => {
                 let asked = self.challenge(&body, level, customer).await;
@@ -85,6 +90,22 @@ impl Relay<'_> {
                 None
             }
         }
+    }
+
+    /// A message with our login URL in place of the backend's own; `None` where it has none.
+    async fn linked(
+        &mut self,
+        message: &Bytes,
+        customer: &Customer<'_>,
+    ) -> Result<Option<Bytes>, Reason> {
+        if self.channel.link.is_none() {
+            return Ok(None);
+        }
+        let text = HeaderValue::from_static("text/plain");
+        let headers = [(CONTENT_TYPE, text)].into_iter().collect();
+        let (channel, asker) = (self.channel.clone(), self.asker().await);
+        let (state, session, exchange) = (self.state, &*customer.session, &mut *self.exchange);
+        link::rewrite(state, session, exchange, &channel, &headers, message, asker).await
     }
 
     /// The verdict on a message, for the customer as he stands now.

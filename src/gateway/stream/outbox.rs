@@ -81,7 +81,7 @@ impl Passing<'_> {
             headers: [(CONTENT_TYPE, format.content_type())]
                 .into_iter()
                 .collect(),
-            body: released(channel, format, event, &strip),
+            body: format.saying(event, &released(channel, event, &strip)),
         };
         let (clocks, now) = (&channel.clocks, self.state.clock.now());
         let evidence = self.exchange.evidence;
@@ -106,6 +106,7 @@ impl Format {
         HeaderValue::from_static(match self {
             Self::Events => "text/event-stream",
             Self::Lines => "application/x-ndjson",
+            Self::Records => "application/json-seq",
         })
     }
 
@@ -128,7 +129,7 @@ impl Format {
 fn whole(format: Format, bytes: &Bytes) -> Bytes {
     let ends: &[&[u8]] = match format {
         Format::Events => &[b"\n\n", b"\r\r", b"\r\n\r\n"],
-        Format::Lines => &[b"\n"],
+        Format::Lines | Format::Records => &[b"\n"],
     };
     if ends.iter().any(|end| bytes.ends_with(end)) {
         return bytes.clone();
@@ -136,7 +137,7 @@ fn whole(format: Format, bytes: &Bytes) -> Bytes {
     let rest: &[u8] = match format {
         Format::Events if bytes.ends_with(b"\r\n\r") => b"\n",
         Format::Events => b"\n\n",
-        Format::Lines => b"\n",
+        Format::Lines | Format::Records => b"\n",
     };
     [bytes, rest].concat().into()
 }

@@ -3,8 +3,11 @@
 use serde_json::json;
 
 use super::{Chat, hook};
-use crate::setup::{self, OWNER};
-use crate::support::{Framing, Gateway, Origin, Reply, Request, Seen, eventually};
+use crate::setup::{self, CANARY, OWNER};
+use crate::support::{
+    Feed, Framing, Gateway, Listener, Origin, Reply, Request, Seen, SocketOrigin, WebSocket,
+    eventually,
+};
 
 const LINK: &str = r#"
 [channel.web.link]
@@ -127,4 +130,81 @@ fn a_link_in_an_answer_becomes_ours() {
     // A stranger gets the backend's own link: ours would be the owner's.
     let stranger = gateway.browser().get("/chat/c/balance");
     assert!(stranger.contains("bot.example"));
+}
+
+/// The login URL that stands in a text in the place of [`THEIRS`].
+fn ours(said: &str) -> String {
+    assert!(!said.contains("bot.example"), "{said}");
+    let (_, url) = said.split_once("Log in: ").unwrap();
+    url.split(['"', ' ']).next().unwrap().to_owned()
+}
+
+#[test]
+fn a_link_in_a_stream_becomes_ours() {
+    let feed = Feed::start("text/event-stream");
+    let tables = format!("{OWNER}{LINK}");
+    let gateway = Gateway::start(&setup::channel(&feed.origin, "", &tables));
+    let mut ann = gateway.browser();
+    ann.get("/chat/ann/hello");
+    let mut stream = Listener::open(gateway.plain, "/chat/ann/events", &ann);
+    feed.say(format!(
+        "id: 3\ndata: {{\"text\":\"Log in: {THEIRS}\"}}\n\n"
+    ));
+    let said = stream.event();
+    assert!(said.contains("id: 3"), "{said}");
+    assert_eq!(gateway.site.log_in(&ours(&said), "alice").status, 200);
+    let flagged = json!({"text": CANARY, "authentication_required": true});
+    feed.say(format!("data: {flagged}\n\n"));
+    assert!(stream.event().contains(CANARY));
+}
+
+#[test]
+fn a_link_on_a_socket_becomes_ours() {
+    let origin = SocketOrigin::start();
+    let tables = format!("{OWNER}{LINK}[channel.web.websocket]\n");
+    let text = setup::channel_to(&origin.upstream(), "resume = \"replay\"", &tables);
+    let gateway = Gateway::start(&text);
+    let customer = WebSocket::ask(gateway.at.plain, "/chat/c/ws", &[]);
+    let mut customer = customer.unwrap_or_else(|answer| panic!("{}", answer.text()));
+    let mut backend = origin.accept();
+    for said in [
+        json!({"text": format!("Log in: {THEIRS}")}).to_string(),
+        format!("Log in: {THEIRS} now"),
+    ] {
+        backend.say(&said);
+        assert!(gateway.site.trusts(&ours(&customer.hear())));
+    }
+    backend.say(&format!("Log in: {THEIRS}"));
+    let url = ours(&customer.hear());
+    assert_eq!(gateway.site.log_in(&url, "alice").status, 200);
+    customer.say_json(&json!({"text": "hello"}));
+    assert_eq!(backend.hear_json()["metadata"]["customer"], "alice");
+}
+
+#[test]
+fn a_link_in_a_polled_message_becomes_ours_once() {
+    let origin = Origin::start(|seen: &Seen| {
+        let link = json!({"id": 2, "text": format!("Log in: {THEIRS}")});
+        let flagged = json!({"id": 3, "text": CANARY, "authentication_required": true});
+        let list = match seen.target.ends_with("flagged") {
+            true => json!([{"id": 1}, link, flagged]),
+            false => json!([{"id": 1}, link]),
+        };
+        Reply::json(&json!({"list": list}))
+    });
+    let tables = format!("{OWNER}{LINK}[channel.web.items]\nat = \"$.list\"\nid = \"$.id\"\n");
+    let gateway = Gateway::start(&setup::channel(&origin, "", &tables));
+    let mut ann = gateway.browser();
+    let answer = ann.get("/chat/ann/messages");
+    let list = answer.json()["list"].clone();
+    let url = ours(list[1]["text"].as_str().unwrap());
+    assert_eq!(answer.header("cache-control"), Some("private, no-store"));
+    // Polled again it makes no other, which would revoke that one.
+    let again = ann.get("/chat/ann/messages").json();
+    assert_eq!(again["list"], json!([{"id": 1}]));
+    assert_eq!(gateway.site.log_in(&url, "alice").status, 200);
+    // One login URL is enough for an answer.
+    let both = gateway.browser().get("/chat/bob/flagged").json();
+    assert!(both["list"][2]["challenge"].is_string());
+    assert!(both["list"][1]["text"].as_str().unwrap().ends_with(THEIRS));
 }

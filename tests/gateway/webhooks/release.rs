@@ -65,6 +65,57 @@ fn a_client_that_stumbles_gets_them_again_in_order() {
 }
 
 #[test]
+fn what_comes_meanwhile_overtakes_nothing() {
+    let tries = Arc::new(AtomicUsize::new(0));
+    let counted = tries.clone();
+    let chat = Chat::with_client(
+        RELEASE,
+        "[channel.web.release]\nattempts = 5\npause = \"20ms\"\n",
+        "",
+        move |seen| {
+            let stumbles = seen.contains("one") && counted.fetch_add(1, Ordering::SeqCst) < 3;
+            Reply::new(if stumbles { 503 } else { 200 }, "")
+        },
+    );
+    let url = withheld(&chat, &["one", "two"]);
+    tries.store(0, Ordering::SeqCst);
+    chat.client.clear();
+    chat.log_in(&url);
+    chat.send(&protected("c", "three"));
+    chat.send(&json!({"customer_id": "c", "text": ["plain"]}));
+    let came = texts(&chat.client);
+    assert_eq!(came, ["one", "one", "one", "one", "two", "three", "plain"]);
+}
+
+#[test]
+fn a_process_that_ends_delivers_first_and_says_what_it_could_not() {
+    for (stumbles, outcome) in [(2, "drained"), (usize::MAX, "dead letter")] {
+        let api = Origin::start(|_| Reply::new(202, ""));
+        let tries = AtomicUsize::new(0);
+        let client = Origin::start(move |seen| {
+            let stumbles = seen.contains(CANARY) && tries.fetch_add(1, Ordering::SeqCst) < stumbles;
+            Reply::new(if stumbles { 503 } else { 200 }, "")
+        });
+        let tables = "[channel.web.release]\nattempts = 10\npause = \"200ms\"\n";
+        let mut process = Process::start(&channel(&api, &client, RELEASE, tables, ""));
+        let at = process.at;
+        let asked = at.browser().send(hook(&protected("c", "one")));
+        assert_eq!(asked.status, 200);
+        let url = login_url(&client.last());
+        client.clear();
+        let site = login::Site::new(process.at.plain, chatgate::time::Clock::system());
+        assert_eq!(site.log_in(&url, "alice").status, 200);
+        eventually("the first try", || (client.count() >= 1).then_some(()));
+        process.signal("TERM");
+        eventually("it ends", || process.ended());
+        let log = process.end();
+        assert!(log.contains(outcome), "{log}");
+        assert_eq!(log.contains("dead letter"), stumbles > 2, "{log}");
+        assert!(client.count() >= 2, "{log}");
+    }
+}
+
+#[test]
 fn a_client_that_stays_away_leaves_a_dead_letter() {
     let api = Origin::start(|_| Reply::new(202, ""));
     let client =
