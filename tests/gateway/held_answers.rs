@@ -226,8 +226,10 @@ fn judge(cell: &str, flagged: Flagged, shape: Shape, answer: &Answer) {
     if shape == Shape::Aborted {
         // What was held has not begun; what streams breaks off.
         let held = flagged == Flagged::Not;
+        // Without chunks nothing tells a client of HTTP/1.0 of it.
+        let blind = cell.starts_with("H1v0") && !held;
         assert!(
-            !answer.whole || held && answer.status == 502,
+            !answer.whole || held && answer.status == 502 || blind,
             "{cell}: {shown}"
         );
         assert!(!held || !answer.contains(CANARY), "{cell}: {shown}");

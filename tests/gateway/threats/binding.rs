@@ -116,12 +116,14 @@ fn the_customer_is_asked_whose_chat_it_is() {
     assert_eq!(policies, ["same-origin"]);
     assert!(!statement(&mut alice, "c1").contains(CANARY), "unasked");
 
-    // That question revoked the login URL, and with it the ticket.
+    // That question made another login URL; the login under way goes on beside it.
     assert_eq!(
         lands_at(&says(&mut phone, &place, "yes")),
-        "/.chatgate/done/token-revoked"
+        "/.chatgate/done/login-succeeded"
     );
-    let url = crate::setup::login_url(&statement(&mut alice, "c1"));
+    assert!(statement(&mut alice, "c1").contains(CANARY));
+
+    let url = crate::setup::login_url(&statement(&mut alice, "c2"));
     let place = ticket(&gateway, &url);
     for odd in ["", "maybe", "yes&mine=no"] {
         let landed = lands_at(&says(&mut phone, &place, odd));
@@ -134,7 +136,7 @@ fn the_customer_is_asked_whose_chat_it_is() {
     assert_eq!(landed, "/.chatgate/done/wrong-browser");
     let landed = lands_at(&says(&mut phone, &place, "yes"));
     assert_eq!(landed, "/.chatgate/done/login-succeeded");
-    assert!(statement(&mut alice, "c1").contains(CANARY));
+    assert!(statement(&mut alice, "c2").contains(CANARY));
 }
 
 #[test]
