@@ -209,6 +209,16 @@ reasons! {
     LoggedOut "logged-out" 200 "";
     /// The login belongs to a chat in another browser.
     WrongBrowser "wrong-browser" 403 "The login could not be completed.";
+    /// The platform did not say, or said otherwise than it does, where its account linking goes on.
+    LinkTarget "link-target" 400 "The login could not be completed.";
+    /// The platform linked the login to another chat than it was made for.
+    LinkForeign "link-foreign" 403 "The login could not be completed.";
+    /// The platform did not link the login.
+    LinkRefused "link-refused" 403 "The login could not be completed.";
+    /// The platform cannot be asked just now for what its account linking needs.
+    LinkUnavailable "link-unavailable" 503 "The login is not available just now.";
+    /// The platform took a link away, and so the login ended.
+    Unlinked "unlinked" 200 "";
     /// The customer logged in, and the browser has yet to say whose chat it is.
     LoginUnbound "login-unbound" 200 "The login has to be confirmed.";
     /// The customer logged in.

@@ -79,6 +79,8 @@ impl Call {
 pub enum Signer {
     /// Standard Webhooks.
     Webhook(SecurityKeys),
+    /// A token that stays the same, in `Authorization: Bearer`.
+    Bearer(HeaderValue),
     /// A JWT in `Authorization: Bearer`; `iat` is added to the claims.
     Jwt {
         /// Its algorithm.
@@ -101,6 +103,9 @@ impl Signer {
     ) -> Result<(), String> {
         match self {
             Self::Webhook(keys) => headers.extend(webhook::sign(keys, id, now, body)),
+            Self::Bearer(value) => {
+                headers.insert(header::AUTHORIZATION, value.clone());
+            }
             Self::Jwt {
                 algorithm,
                 key,
@@ -139,6 +144,7 @@ impl std::fmt::Debug for Signer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Webhook(_) => "Webhook([redacted])",
+            Self::Bearer(_) => "Bearer([redacted])",
             Self::Jwt { .. } => "Jwt([redacted])",
         })
     }

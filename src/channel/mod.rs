@@ -5,6 +5,7 @@ pub mod flag;
 pub mod form;
 pub mod inject;
 pub mod link;
+pub mod linking;
 pub mod owner;
 pub mod route;
 pub mod signature;
@@ -22,6 +23,7 @@ pub use flag::Flag;
 pub use form::LoginForm;
 pub use inject::Injection;
 pub use link::Link;
+pub use linking::Linking;
 pub use owner::Owner;
 pub use route::{Enforcement, Kind, Route, Routes};
 pub use signature::{Signature, Signatures};
@@ -105,6 +107,8 @@ pub struct Login {
     pub resume: Resume,
     /// Whose chat a login is for.
     pub binding: Binding,
+    /// How the platform is told of a login, and tells of it: with [`Binding::Linked`].
+    pub linking: Option<Box<Linking>>,
     /// The place in the chat that the browser goes to after a return; `None` shows a page.
     pub return_to: Option<Box<str>>,
 }
@@ -179,6 +183,8 @@ pub enum Binding {
     SameBrowser,
     /// That of the customer who says so, on a page that shows what is bound.
     Confirm,
+    /// That of the customer whom the platform names, in a signed request.
+    Linked,
 }
 
 /// What happens to the original request after a successful login.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use http::Method;
+use http::{HeaderValue, Method};
 use jsonwebtoken::EncodingKey;
+use zeroize::Zeroizing;
 
 use super::identity::{ALGORITHMS, symmetric};
 use super::reader::{Node, Table, Wrong};
@@ -16,7 +17,11 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// A call whose templates may use `names`.
 pub(super) fn call(node: Node<'_>, names: &[&str]) -> Option<Call> {
-    let table = node.table()?;
+    call_in(node, &node.table()?, names)
+}
+
+/// The call in a table that has other keys, too.
+pub(super) fn call_in(node: Node<'_>, table: &Table<'_>, names: &[&str]) -> Option<Call> {
     let method = table.get("method");
     let url = table.need("url").and_then(|node| node.url_template(names));
     let headers = table
@@ -28,9 +33,9 @@ pub(super) fn call(node: Node<'_>, names: &[&str]) -> Option<Call> {
     let sign = table.get("sign").and_then(|node| signer(node, names));
     let bodied = ["json", "text", "html"].iter().any(|name| table.has(name));
     let body = if bodied {
-        body(&table, names)
+        body(table, names)
     } else {
-        known(&table)
+        known(table)
     };
     let method = method.map_or(Some(Method::POST), Node::method);
     if let (Some(_), Some(&Method::GET | &Method::HEAD)) = (&body, method.as_ref()) {
@@ -66,17 +71,45 @@ pub(super) fn signer(node: Node<'_>, names: &[&str]) -> Option<Signer> {
     #[derive(Clone, PartialEq)]
     enum Kind {
         Webhook,
+        Bearer,
         Jwt,
     }
     let table = node.table()?;
     let kind = table.need("kind");
-    let kind = kind.and_then(|node| node.choice(&[("jwt", Kind::Jwt), ("webhook", Kind::Webhook)]));
+    let kinds = [
+        ("jwt", Kind::Jwt),
+        ("webhook", Kind::Webhook),
+        ("bearer", Kind::Bearer),
+    ];
+    let kind = kind.and_then(|node| node.choice(&kinds));
     match kind {
         Some(Kind::Webhook) => Some(Signer::Webhook(security_keys(table.need("key")?)?)),
+        Some(Kind::Bearer) => bearer(table.need("token")?),
         Some(Kind::Jwt) => jwt(&table, names),
         None => {
             // Which keys belong here cannot be known.
             table.entries();
+            None
+        }
+    }
+}
+
+fn bearer(node: Node<'_>) -> Option<Signer> {
+    let (_, token) = node.secret_text()?;
+    // RFC 6750, section 2.1.
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
+    let token = Zeroizing::new(token);
+    let value = Zeroizing::new(format!("Bearer {}", &*token));
+    match HeaderValue::from_str(&value)
+        .ok()
+        .filter(|_| token.bytes().all(legal))
+    {
+        Some(mut value) if !token.is_empty() => {
+            value.set_sensitive(true);
+            Some(Signer::Bearer(value))
+        }
+        _ => {
+            node.error("this is not a token as `Authorization: Bearer` carries it");
             None
         }
     }

@@ -21,7 +21,7 @@ use super::stream::{items, streaming};
 use super::upstream::Upstreams;
 use crate::channel::socket::Lapse;
 use crate::channel::template::CALL_NAMES;
-use crate::channel::{Binding, Channel, Enforcement, Kind, Owner, Route};
+use crate::channel::{Binding, Channel, Enforcement, Kind, Linking, Owner, Route};
 use crate::identity::Kind as Verifies;
 use crate::interaction::Level;
 use crate::message::select::Source;
@@ -119,6 +119,11 @@ fn channel<'t>(
 
     if complete {
         signed.unused(written.iter().map(|written| &written.route.signatures));
+    }
+    if let Some(linking) = table.get("linking") {
+        for written in &written {
+            unsigned(linking, written);
+        }
     }
     let judged = |written: &Written<'_>| {
         matches!(
@@ -264,6 +269,18 @@ fn bound(table: &Table<'_>, binding: Binding, owner: Option<&Owner>) {
     }
 }
 
+/// A platform's word counts where it is signed, and nobody else may speak in its place.
+fn unsigned(linking: Node<'_>, written: &Written<'_>) {
+    let Route {
+        kind, signatures, ..
+    } = &*written.route;
+    if *kind == Kind::Message && signatures.verify.is_empty() {
+        let message = "an unsigned request could say whose login it was";
+        let help = "let this route `verify` a signature of the platform's";
+        written.node.clash(linking, Wrong::new(message, help));
+    }
+}
+
 /// What the whole channel reads out of paths has to be in the path of some route.
 fn uncaptured(channel: &Channel, table: &Table<'_>, routes: &[&Route]) {
     let owner = match &channel.owner {
@@ -277,9 +294,12 @@ fn uncaptured(channel: &Channel, table: &Table<'_>, routes: &[&Route]) {
         Verifies::Session(_) => Vec::new(),
     });
     let login = channel.login.iter();
-    let captures = login.flat_map(|login| &login.challenge.captures);
+    let captures = login.clone().flat_map(|login| &login.challenge.captures);
+    let linking = login.filter_map(|login| login.linking.as_deref());
+    let linking = linking.flat_map(Linking::selectors);
     for (key, selectors) in [
         ("owner", owner),
+        ("linking", linking.collect()),
         ("identity", identity.collect()),
         (
             "challenge",

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::call::security_keys;
 use super::channel::Shared;
 use super::identity::public_key;
+use super::linking::linking;
 use super::login_page::login_page;
 use super::oidc::provider;
 use super::reader::{Node, Table, Wrong};
@@ -32,6 +33,7 @@ const COMPANIONS: &[&str] = &[
     "return_to",
     "interaction_label",
     "login_binding",
+    "linking",
     "resume",
     "replay_max_body",
     "notify",
@@ -184,10 +186,13 @@ pub(super) fn login(table: &Table<'_>, shared: &Shared<'_>) -> Option<Login> {
         ("off", Binding::Off),
         ("same-browser", Binding::SameBrowser),
         ("confirm", Binding::Confirm),
+        ("linked", Binding::Linked),
     ];
-    let binding = table
-        .get("login_binding")
-        .and_then(|node| node.choice(&bindings));
+    let binding = match table.get("login_binding") {
+        Some(node) => node.choice(&bindings),
+        None => Some(Binding::Off),
+    };
+    let linking = linking(table, binding);
     let resume = resume(table);
     let owned = table.has("owner");
     let continues = match &resume {
@@ -200,6 +205,7 @@ pub(super) fn login(table: &Table<'_>, shared: &Shared<'_>) -> Option<Login> {
         challenge: challenge?,
         resume: resume?,
         binding: binding.unwrap_or_default(),
+        linking,
         return_to: return_to
             .unwrap_or(Some("".into()))
             .filter(|text| !text.is_empty()),

@@ -12,6 +12,7 @@ mod flag;
 mod identity;
 mod inject;
 mod link;
+mod linking;
 mod login;
 mod login_page;
 mod names;

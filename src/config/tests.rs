@@ -335,7 +335,7 @@ fn the_summary_has_a_line_for_each_channel_and_route() {
     let dir = keys();
     let (config, _) = good(GOOD, dir.path());
     let summary = check::summary(&config);
-    assert_eq!(summary.lines().count(), 2 + 4 + 7, "{summary}");
+    assert_eq!(summary.lines().count(), 2 + 6 + 9, "{summary}");
     assert!(
         summary.contains("→ bot (https://bot.internal:5005)"),
         "{summary}"

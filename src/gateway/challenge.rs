@@ -14,7 +14,7 @@ use super::exchange::Exchange;
 use super::respond::Reply;
 use super::resume::end_to_end;
 use super::verdict;
-use crate::channel::{ChallengeTemplate, Channel, Login, Resume};
+use crate::channel::{ChallengeTemplate, Channel, Login, Resume, SigningPage};
 use crate::config::Config;
 use crate::decision::{self, Asker, ForAnswer};
 use crate::interaction::{
@@ -213,7 +213,7 @@ async fn issue(
 }
 
 /// Where the customer logs in: the operator's page, or our own address that leads on
-/// to the provider.
+/// to the provider, or takes a note of how it was opened.
 fn login_url(
     config: &Config,
     login: &Login,
@@ -222,10 +222,28 @@ fn login_url(
     level: Level,
     now: Time,
 ) -> String {
+    let back = login.linking.as_ref().and_then(|linking| linking.back());
+    match login.page() {
+        Some(page) if back.is_none() => page_url(config, page, key, token, level, now),
+        _ => format!(
+            "{}{}/login/{}",
+            config.public_url,
+            config.endpoints,
+            token.expose()
+        ),
+    }
+}
+
+/// The operator's page, by a signed URL.
+pub(super) fn page_url(
+    config: &Config,
+    signing: &SigningPage,
+    key: &Key,
+    token: &LoginToken,
+    level: Level,
+    now: Time,
+) -> String {
     let own = format!("{}{}", config.public_url, config.endpoints);
-    let Some(signing) = login.page() else {
-        return format!("{own}/login/{}", token.expose());
-    };
     let values = LoginUrl {
         token,
         callback: &format!("{own}/return/{}", key.channel()),

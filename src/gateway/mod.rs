@@ -17,6 +17,7 @@
 //! | `verdict` | the judgement on a held answer, carried out |
 //! | `items` | the judgement on the elements of an answer with many messages |
 //! | `stream` | the judgement on the messages of a streamed answer |
+//! | `linking` | a platform says whose login it was |
 //! | `link` | a login link of the backend's own becomes ours |
 //! | `challenge` | the login URL in place of a withheld answer |
 //! | `resume` | after the login: replay, notice |
@@ -39,6 +40,7 @@ mod hold;
 mod inject;
 mod items;
 mod link;
+mod linking;
 mod patience;
 mod peer;
 mod proxy;

@@ -155,7 +155,9 @@ impl Route {
             || self.kind == Kind::Webhook
             || self.kind == Kind::Message
                 && channel.login.as_ref().is_some_and(|login| {
-                    matches!(login.resume, Resume::Replay { .. })
+                    let linking = login.linking.as_ref();
+                    linking.is_some_and(|linking| linking.needs_body())
+                        || matches!(login.resume, Resume::Replay { .. })
                         || login
                             .challenge
                             .captures

@@ -16,7 +16,7 @@ use super::body;
 use super::endpoints;
 use super::exchange::{Asked, Exchange};
 use super::respond::Reply;
-use super::{challenge, read, records, release, signed, socket, webhook};
+use super::{challenge, linking, read, records, release, signed, socket, webhook};
 use crate::channel::{Channel, Enforcement, Kind, Login, Owner, Resume, Route};
 use crate::decision::{self, ForRequest, Forward};
 use crate::identity::{self, Caches, Proof};
@@ -208,9 +208,14 @@ async fn decide(
     let headers = &session.req_header().headers;
     let view = exchange.view(headers).ok_or(Reason::Internal)?;
     let facts = gather(route, &view, proven)?;
+    let word = linking::word(route, &view);
     exchange.evidence = facts.evidence;
     exchange.new_cookie = facts.new_cookie;
     exchange.key = facts.interaction.map(|id| Key::new(&channel.name, &id));
+    if let Some(word) = word {
+        // In a box of its own: such requests are few.
+        Box::pin(linking::hear(state, exchange, channel, word, now)).await;
+    }
     exchange.standing = match &exchange.key {
         Some(key) if channel.keeps_state() => {
             touch(state, channel, key, exchange.evidence, now).await

@@ -153,6 +153,8 @@ struct Rare {
     tries: u32,
     /// A login that succeeded and waits to be bound; the challenge is its ticket then.
     proven: Option<Proven>,
+    /// Where the browser that logs in goes afterwards, as the outstanding URL was opened.
+    back: Option<Box<str>>,
     /// What waits behind the `continue` URL, and the hash of that URL's own token.
     held: Option<(TokenHash, Held)>,
     /// In whose place a login URL has stood since the latest login.
@@ -289,6 +291,7 @@ impl Interaction {
         rare.challenge = Some(challenge);
         rare.attempts = Attempts::default();
         rare.tries = 0;
+        rare.back = None;
         rare.held = held;
         Ok(())
     }
@@ -461,6 +464,7 @@ impl Interaction {
             .take_if(|challenge| challenge.token == *token)
             .ok_or(Reason::TokenUnknown)?;
         rare.attempts = Attempts::default();
+        rare.back = None;
         if challenge.expired(now) {
             rare.consumed = Some((*token, Reason::TokenExpired));
             if let Some((_, held)) = &mut rare.held {
@@ -547,8 +551,10 @@ impl Interaction {
             let attempts = rare.attempts.weight();
             let challenged = size_of_val(&rare.challenged[..]);
             let proven = rare.proven.as_ref().map_or(0, Proven::weight);
+            let back = rare.back.as_ref().map_or(0, |back| back.len());
             size_of::<Rare>()
                 + proven
+                + back
                 + held
                 + former
                 + latest

@@ -15,6 +15,7 @@ mod explained;
 mod held_answers;
 mod ldap;
 mod levels;
+mod linking;
 mod logout;
 mod oidc;
 mod openai_stream;

@@ -5,7 +5,7 @@ mod explained;
 mod links;
 mod long;
 mod release;
-mod signatures;
+pub mod signatures;
 
 use serde_json::{Value, json};
 

@@ -15,7 +15,7 @@ use super::super::respond::{self, Reply};
 use super::super::resume;
 use super::page::Style;
 use super::resumed::evidence;
-use super::{form, outcome};
+use super::{form, linking, outcome};
 use crate::channel::{Binding, Channel};
 use crate::config::Config;
 use crate::interaction::{Evidence, Key, TokenHash, Unbound};
@@ -53,6 +53,10 @@ pub(super) async fn asked(
     let outcome = match Bound::find(state, exchange, ticket).await {
         Err(reason) => Err(reason),
         Ok(bound) => match bound.binding() {
+            Binding::Linked => {
+                let (channel, key) = (&bound.channel, &bound.key);
+                return linking::hand_over(state, exchange, channel, key, ticket, &headers).await;
+            }
             Binding::Confirm => match bound.unbound(state).await {
                 Ok(unbound) => {
                     exchange.reason = Reason::LoginUnbound;
@@ -171,9 +175,11 @@ impl Bound {
     async fn disown(&self, state: &State) -> Result<Reason, Reason> {
         let now = state.clock.now();
         let disown = |slot: &mut Option<crate::interaction::Interaction>| {
-            slot.as_mut()
-                .ok_or(Reason::TokenRevoked)?
-                .disown(&self.ticket, now)
+            slot.as_mut().ok_or(Reason::TokenRevoked)?.disown(
+                &self.ticket,
+                Reason::LoginCancelled,
+                now,
+            )
         };
         let clocks = &self.channel.clocks;
         state.store.update(&self.key, clocks, now, disown).await??;
@@ -183,7 +189,11 @@ impl Bound {
 
 /// Tells the log and the metrics, and sends the browser on, so that the ticket leaves
 /// the address bar.
-fn lead_on(state: &State, exchange: &mut Exchange, outcome: Result<Reason, Reason>) -> Reply {
+pub(super) fn lead_on(
+    state: &State,
+    exchange: &mut Exchange,
+    outcome: Result<Reason, Reason>,
+) -> Reply {
     let endpoint = exchange.endpoint.as_ref();
     let channel = endpoint.map_or(String::new(), |(_, channel)| channel.clone());
     outcome::note(state, exchange, "bind", &channel, outcome);

@@ -16,6 +16,7 @@
 
 mod bind;
 mod form;
+mod linking;
 mod logout;
 mod outcome;
 mod page;
@@ -134,6 +135,9 @@ pub(super) async fn serve(
             resumed::wait(state, session, exchange, &token, method).await
         }
         Endpoint::Login(token) if get || *method == Method::POST => {
+            if let Some(reply) = linking::open(state, exchange, &token, target, method).await {
+                return Ok(reply);
+            }
             let headers = session.req_header().headers.clone();
             match form::find(state, exchange, &token).await {
                 Ok(Some(asked)) if get => asked.show(state, exchange, &headers).await,

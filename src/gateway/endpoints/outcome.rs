@@ -11,8 +11,8 @@ use super::super::admit::Target;
 use super::super::exchange::Exchange;
 use super::super::respond::Reply;
 use super::super::{records, resume};
-use super::bind;
 use super::page::Style;
+use super::{bind, linking};
 use crate::channel::{Channel, Login};
 use crate::config::Config;
 use crate::interaction::{Evidence, Held, Identity, Key, Level, TokenHash};
@@ -54,10 +54,12 @@ pub(super) async fn redeem(
         }
     };
     let ticket = bind::ticket(channel);
+    let mut back = None;
     let redeemed = state
         .store
         .update(&key, &channel.clocks, now, |slot| {
             let interaction = slot.as_mut().ok_or(Reason::TokenRevoked)?;
+            back = interaction.way_back(&token).map(String::from);
             if let (Some(ticket), Some(level)) = (&ticket, interaction.demanded(&token))
                 && let Ok(identity) = login(level)
             {
@@ -81,8 +83,10 @@ pub(super) async fn redeem(
             }
             Ok::<_, Reason>(Some((redeemed, logged_in)))
         })
-        .await??;
-    let Some(redeemed) = redeemed else {
+        .await?;
+    // Without a login the browser goes back as it came; with one, by its ticket.
+    exchange.bind_url = linking::without(channel, back);
+    let Some(redeemed) = redeemed? else {
         exchange.bind_url = ticket.map(|ticket| bind::url(&exchange.config, &ticket));
         return Ok(Reason::LoginUnbound);
     };
@@ -204,6 +208,8 @@ pub(super) fn page(style: &Style<'_>, status: StatusCode, reason: Reason) -> Rep
         Reason::LoginCancelled => ("cancelled", "cancelled-text"),
         Reason::LoginFailed | Reason::LoginFailures => ("failed", "failed-text"),
         Reason::TokenExpired | Reason::TokenUsed | Reason::TokenRevoked => ("spent", "spent-text"),
+        Reason::LinkTarget => ("link-target", "link-target-text"),
+        Reason::LinkUnavailable => ("later", "link-later-text"),
         Reason::ProviderUnavailable | Reason::ProviderError | Reason::RecordUnavailable => {
             ("later", "later-text")
         }

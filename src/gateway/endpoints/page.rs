@@ -37,10 +37,12 @@ impl<'c> Style<'c> {
         let accept = headers.get(ACCEPT_LANGUAGE);
         let accept = accept.and_then(|value| value.to_str().ok());
         let place = login.and_then(|login| login.return_to.as_deref());
+        let platform = login.and_then(|login| Some(&*login.linking.as_ref()?.site));
+        let places = [place, platform].into_iter().flatten().filter_map(origin);
         Self {
             look,
             language: look.texts.choose(accept),
-            place: place.and_then(origin),
+            place: places.reduce(|one, other| format!("{one} {other}")),
         }
     }
 

@@ -26,6 +26,8 @@ pub(super) struct Proven {
     login: TokenHash,
     /// What it is bound with.
     ticket: Challenge,
+    /// Where the browser goes with the ticket, as the login URL was opened.
+    back: Option<Box<str>>,
 }
 
 impl Proven {
@@ -41,7 +43,7 @@ impl Proven {
 
     /// Approximate heap size in bytes.
     pub(super) fn weight(&self) -> usize {
-        self.identity.weight()
+        self.identity.weight() + self.back.as_ref().map_or(0, |back| back.len())
     }
 }
 
@@ -82,6 +84,7 @@ impl Interaction {
             rare.attempts = Default::default();
             rare.challenge = None;
             rare.proven = Some(Proven {
+                back: rare.back.take(),
                 identity,
                 login: *token,
                 ticket: Challenge {
@@ -141,12 +144,45 @@ impl Interaction {
         Ok((redeemed, identity))
     }
 
-    /// The customer says that this is somebody else's chat: the login is over.
-    pub fn disown(&mut self, ticket: &TokenHash, now: Time) -> Result<(), Reason> {
+    /// The login is not this chat's, and so it is over: whoever waits for it is told
+    /// `reason`, [`Reason::LoginCancelled`] where the customer says so. Errors as of
+    /// [`Interaction::unbound`].
+    pub fn disown(&mut self, ticket: &TokenHash, reason: Reason, now: Time) -> Result<(), Reason> {
         self.unbound(ticket, now)?;
         let (redeemed, _) = self.spend(ticket, now)?;
-        self.fail(&redeemed, Reason::LoginCancelled);
+        self.fail(&redeemed, reason);
         Ok(())
+    }
+
+    /// Notes where the browser goes once it has logged in with the URL of this token, as
+    /// it was opened last; says what level the login is for. [`Reason::TokenUnknown`],
+    /// [`Reason::TokenExpired`].
+    pub fn lead_back(
+        &mut self,
+        token: &TokenHash,
+        place: Box<str>,
+        now: Time,
+    ) -> Result<Level, Reason> {
+        let rare = self.rare.as_deref_mut().ok_or(Reason::TokenUnknown)?;
+        let challenge = rare.outstanding(token);
+        let challenge = challenge.ok_or(Reason::TokenUnknown)?;
+        if challenge.expired(now) {
+            return Err(Reason::TokenExpired);
+        }
+        let level = challenge.level;
+        rare.back = Some(place);
+        Ok(level)
+    }
+
+    /// Where the browser goes after the login with the URL of this token, or with this
+    /// ticket.
+    pub fn way_back(&self, token: &TokenHash) -> Option<&str> {
+        if let Some(proven) = self.proven(token) {
+            return proven.back.as_deref();
+        }
+        let rare = self.rare.as_deref()?;
+        rare.outstanding(token)?;
+        rare.back.as_deref()
     }
 
     /// The login that waits to be bound with this ticket.
@@ -301,7 +337,10 @@ mod tests {
             interaction.unbound(&LOGIN, now()),
             Err(Reason::TokenUnknown)
         );
-        assert_eq!(interaction.disown(&LOGIN, now()), Err(Reason::TokenUnknown));
+        assert_eq!(
+            interaction.disown(&LOGIN, Reason::LoginCancelled, now()),
+            Err(Reason::TokenUnknown)
+        );
         assert!(interaction.redeem(&LOGIN, now()).is_ok());
     }
 
@@ -323,12 +362,52 @@ mod tests {
         let mut interaction = proven();
         let unbound = interaction.unbound(&TICKET, now()).unwrap();
         assert_eq!((unbound.code, unbound.started), (LOGIN.code(), now()));
-        interaction.disown(&TICKET, now()).unwrap();
+        interaction
+            .disown(&TICKET, Reason::LoginCancelled, now())
+            .unwrap();
         assert_eq!(level(&interaction), Level::ANONYMOUS);
         let waiting = interaction.waiting(&TokenHash([9; 32]), &CLOCKS, OWNER, now());
         assert!(matches!(waiting, Ok(Held::Failed(Reason::LoginCancelled))));
         let refused = interaction.bind(&TICKET, None, &CLOCKS, now());
         assert_eq!(refused.unwrap_err(), Reason::TokenUnknown);
+    }
+
+    #[test]
+    fn a_way_back_is_that_of_one_login() {
+        let mut interaction = challenged();
+        let lead = |interaction: &mut Interaction, token, place: &str, at| {
+            interaction.lead_back(&token, place.into(), at)
+        };
+        assert_eq!(interaction.way_back(&LOGIN), None);
+        assert_eq!(lead(&mut interaction, LOGIN, "/old", now()), Ok(Level(1)));
+        assert_eq!(lead(&mut interaction, LOGIN, "/new", now()), Ok(Level(1)));
+        let unknown = Err(Reason::TokenUnknown);
+        assert_eq!(lead(&mut interaction, TICKET, "/evil", now()), unknown);
+        assert_eq!(interaction.way_back(&LOGIN), Some("/new"));
+        assert_eq!(interaction.way_back(&TICKET), None);
+        // It goes from the login URL to the ticket, which cannot be led elsewhere.
+        interaction.prove(&LOGIN, alice(), TICKET, now()).unwrap();
+        assert_eq!(interaction.way_back(&LOGIN), None);
+        assert_eq!(interaction.way_back(&TICKET), Some("/new"));
+        for token in [LOGIN, TICKET] {
+            assert_eq!(lead(&mut interaction, token, "/evil", now()), unknown);
+        }
+        interaction.bind(&TICKET, None, &CLOCKS, now()).unwrap();
+        assert_eq!(interaction.way_back(&TICKET), None);
+
+        let mut interaction = challenged();
+        interaction.lead_back(&LOGIN, "/old".into(), now()).unwrap();
+        let challenge = Challenge {
+            token: TICKET,
+            level: Level(1),
+            created: now(),
+            ttl: Some(Duration::from_secs(60)),
+        };
+        interaction.challenge(challenge, None, OWNER).unwrap();
+        assert_eq!(interaction.way_back(&TICKET), None);
+        let late = now() + Duration::from_secs(60);
+        let expired = Err(Reason::TokenExpired);
+        assert_eq!(lead(&mut interaction, TICKET, "/late", late), expired);
     }
 
     fn newer() -> Challenge {

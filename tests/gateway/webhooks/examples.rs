@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::Chat;
 use super::signatures::{hash, holds, signed, token};
+use crate::linking::opens;
 use crate::setup::CANARY;
 use crate::support::{Gateway, Origin, PLATFORM_KEY, Reply, Request, Seen, eventually};
 
@@ -18,7 +19,10 @@ fn start(file: &str, backends: [&str; 2]) -> Chat {
         "/private-data" => Reply::new(200, "{}"),
         _ => Reply::new(202, ""),
     });
-    let client = Origin::start(|_| Reply::json(&json!({"status": "accepted"})));
+    let client = Origin::start(|seen| match &*seen.target {
+        "/v2/bot/user/U1/linkToken" => Reply::json(&json!({"linkToken": "token-of-U1"})),
+        _ => Reply::json(&json!({"status": "accepted"})),
+    });
     let [first, second] = backends;
     let places = [(first, api.address), (second, client.address)];
     Chat {
@@ -55,6 +59,14 @@ impl Chat {
         self.client.clear();
         self.log_in(login_url);
         eventually("it is released", || self.client.seen().pop())
+    }
+
+    /// Somebody logs in on a page; where the browser goes with it.
+    fn bound(&self, page: &str) -> String {
+        let site = &self.gateway.site;
+        assert!(site.trusts(page), "{page}");
+        let told = site.post(&site.callback(page), &site.success(page, "alice"));
+        told.json()["continue"].as_str().unwrap().to_owned()
     }
 
     fn now(&self) -> chatgate::time::Time {
@@ -224,13 +236,41 @@ fn account_linking() {
     assert_eq!(challenge["recipient"]["id"], "U1");
     let button = &challenge["message"]["attachment"]["payload"]["buttons"][0];
     assert_eq!(button["type"], "account_link");
-    let seen = chat.released(button["url"].as_str().unwrap());
+    // The platform opens the button's URL with its own way back.
+    let back =
+        "https://www.facebook.com/messenger_platform/account_linking/?account_linking_token=T";
+    let encoded = percent_encoding::utf8_percent_encode(back, percent_encoding::NON_ALPHANUMERIC);
+    let url = button["url"].as_str().unwrap();
+    let mut browser = chat.gateway.browser();
+    let door = format!("{url}?account_linking_token=T&redirect_uri={encoded}");
+    let page = opens(&mut browser, &door);
+    let there = opens(&mut browser, &chat.bound(&page));
+    let code = there.strip_prefix(&format!("{back}&authorization_code="));
+    let code = code.unwrap_or_else(|| panic!("{there}"));
+    // The bot is told with the event that says whose login it was.
+    chat.client.clear();
+    let linking = |sender: &str, linking: Value| {
+        let event = json!({"sender": {"id": sender}, "recipient": {"id": "1"}, "timestamp": 1, "account_linking": linking});
+        json!({"object": "page", "entry": [{"id": "1", "messaging": [event]}]})
+    };
+    let linked = linking(
+        "U1",
+        json!({"status": "linked", "authorization_code": code}),
+    );
+    chat.say("/webhook", &linked, Some(&app));
+    assert_eq!(chat.api.last().json(), linked);
+    assert_eq!(chat.api.last().header("x-customer-id"), Some("alice"));
+    let seen = eventually("it is released", || chat.client.seen().pop());
     assert_eq!(seen.target, send);
     assert_eq!(seen.json()["message"]["text"], CANARY);
     assert!(seen.json()["authentication_required"].is_null());
-    // The bot is told with the next message.
     chat.say("/webhook", &ask, Some(&app));
     assert_eq!(chat.api.last().header("x-customer-id"), Some("alice"));
+    // A customer who unlinks the account is logged out.
+    let unlinked = linking("U1", json!({"status": "unlinked"}));
+    chat.say("/webhook", &unlinked, Some(&app));
+    assert_eq!(chat.api.last().header("x-customer-id"), None);
+    chat.withheld(send, &balance, None);
 }
 
 #[test]
@@ -269,7 +309,31 @@ fn line_linking() {
     let challenge = chat.withheld(push, &balance, None).json();
     assert_eq!(challenge["to"], "U1");
     let action = &challenge["messages"][0]["template"]["actions"][0];
-    let seen = chat.released(action["uri"].as_str().unwrap());
+    chat.client.clear();
+    let page = action["uri"].as_str().unwrap();
+    let there = opens(&mut chat.gateway.browser(), &chat.bound(page));
+    let asked = chat.client.last();
+    assert_eq!(asked.target, "/v2/bot/user/U1/linkToken");
+    let bearer = format!("Bearer {PLATFORM_KEY}");
+    assert_eq!(asked.header("authorization"), Some(&*bearer));
+    let nonce = there
+        .strip_prefix("https://access.line.me/dialog/bot/accountLink?linkToken=token-of-U1&nonce=");
+    let nonce = nonce.unwrap_or_else(|| panic!("{there}"));
+    // What the platform takes for a nonce.
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
+    assert!((10..=255).contains(&nonce.len()) && nonce.bytes().all(plain));
+    chat.client.clear();
+    let linked = json!({
+        "destination": "D",
+        "events": [{
+            "type": "accountLink", "source": {"type": "user", "userId": "U1"}, "replyToken": "r",
+            "link": {"result": "ok", "nonce": nonce},
+        }],
+    });
+    chat.say("/callback", &linked, Some(&line));
+    assert_eq!(chat.api.last().json(), linked);
+    assert_eq!(chat.api.last().header("x-customer-id"), Some("alice"));
+    let seen = eventually("it is released", || chat.client.seen().pop());
     let open = json!({"to": "U1", "messages": [text("Here it is:"), text(CANARY)]});
     assert_eq!(seen.json(), open);
 
