@@ -229,7 +229,9 @@ mod tests {
             .unwrap();
         let of_a_key = |warning: &Diagnostic| {
             warning.severity == Severity::Warning
-                && warning.message.contains("is written into the configuration itself")
+                && warning
+                    .message
+                    .contains("is written into the configuration itself")
         };
         assert!(warnings.iter().all(of_a_key), "{}", shown(&warnings));
     }
