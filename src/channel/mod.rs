@@ -6,6 +6,7 @@ pub mod form;
 pub mod inject;
 pub mod link;
 pub mod linking;
+pub mod outcome;
 pub mod owner;
 pub mod route;
 pub mod signature;
@@ -24,6 +25,7 @@ pub use form::LoginForm;
 pub use inject::Injection;
 pub use link::Link;
 pub use linking::Linking;
+pub use outcome::{Ended, Outcomes};
 pub use owner::Owner;
 pub use route::{Enforcement, Kind, Route, Routes};
 pub use signature::{Signature, Signatures};
@@ -109,6 +111,10 @@ pub struct Login {
     pub binding: Binding,
     /// How the platform is told of a login, and tells of it: with [`Binding::Linked`].
     pub linking: Option<Box<Linking>>,
+    /// What the chat is told of how a login ended.
+    pub outcomes: Option<Outcomes>,
+    /// How many failed logins close a login URL; `None`: the first.
+    pub max_failures: Option<u32>,
     /// The place in the chat that the browser goes to after a return; `None` shows a page.
     pub return_to: Option<Box<str>>,
 }

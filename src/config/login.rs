@@ -8,6 +8,7 @@ use super::identity::public_key;
 use super::linking::linking;
 use super::login_page::login_page;
 use super::oidc::provider;
+use super::outcome::outcomes;
 use super::reader::{Node, Table, Wrong};
 use super::resume::resume;
 use super::selector::Scope;
@@ -34,6 +35,8 @@ const COMPANIONS: &[&str] = &[
     "interaction_label",
     "login_binding",
     "linking",
+    "max_failures",
+    "outcome",
     "resume",
     "replay_max_body",
     "notify",
@@ -188,11 +191,15 @@ pub(super) fn login(table: &Table<'_>, shared: &Shared<'_>) -> Option<Login> {
         ("confirm", Binding::Confirm),
         ("linked", Binding::Linked),
     ];
-    let binding = match table.get("login_binding") {
-        Some(node) => node.choice(&bindings),
-        None => Some(Binding::Off),
-    };
+    let binding = table
+        .get("login_binding")
+        .map_or(Some(Binding::Off), |node| node.choice(&bindings));
     let linking = linking(table, binding);
+    let outcomes = table.get("outcome").and_then(outcomes);
+    let max_failures = table
+        .get("max_failures")
+        .and_then(|node| node.integer(1..=100));
+    let max_failures = max_failures.and_then(|most| u32::try_from(most).ok());
     let resume = resume(table);
     let owned = table.has("owner");
     let continues = match &resume {
@@ -206,6 +213,8 @@ pub(super) fn login(table: &Table<'_>, shared: &Shared<'_>) -> Option<Login> {
         resume: resume?,
         binding: binding.unwrap_or_default(),
         linking,
+        outcomes,
+        max_failures,
         return_to: return_to
             .unwrap_or(Some("".into()))
             .filter(|text| !text.is_empty()),

@@ -17,6 +17,7 @@ mod login;
 mod login_page;
 mod names;
 mod oidc;
+mod outcome;
 mod owner;
 mod reader;
 mod records;

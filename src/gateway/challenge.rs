@@ -38,7 +38,7 @@ pub(super) async fn challenge(
     let channel = &route.channel;
     let login = channel.login.as_ref().ok_or(Reason::ChallengeImpossible)?;
     let held = hold(session, exchange, channel, login, answer, level);
-    ask(state, session, exchange, answer, level, held).await
+    ask(state, session, exchange, answer, level, held, None).await
 }
 
 /// The challenge of a route that demands a level: there is no answer that it stands for.
@@ -69,6 +69,7 @@ pub(super) async fn challenge_message(
     exchange: &Exchange,
     answer: &AnswerView<'_>,
     level: Level,
+    leg: Leg,
 ) -> Result<Reply, Reason> {
     let route = exchange.route().ok_or(Reason::Internal)?;
     let held = match route.channel.login.as_ref().map(|login| &login.resume) {
@@ -76,10 +77,11 @@ pub(super) async fn challenge_message(
         _ => None,
     };
     let held = held.map(|request| Held::Request(Box::new(request)));
-    ask(state, session, exchange, answer, level, held).await
+    ask(state, session, exchange, answer, level, held, Some(leg)).await
 }
 
-/// The challenge, with what waits for the login behind the `continue` URL.
+/// The challenge, with what waits for the login behind the `continue` URL; the outcome
+/// is told on `leg`, or sent to the client that gets the challenge.
 pub(super) async fn ask(
     state: &Arc<State>,
     session: &Session,
@@ -87,17 +89,24 @@ pub(super) async fn ask(
     answer: &AnswerView<'_>,
     level: Level,
     held: Option<Held>,
+    leg: Option<Leg>,
 ) -> Result<Reply, Reason> {
     let route = exchange.route().ok_or(Reason::Internal)?;
     let channel = &route.channel;
     let login = channel.login.as_ref().ok_or(Reason::ChallengeImpossible)?;
     let now = state.clock.now();
-    let release = login.release().filter(|_| exchange.to_client());
-    let message = release.and_then(|release| {
-        let message = message(session, exchange, channel, answer, level)?;
-        Some((message, release.bounds))
-    });
-    let urls = issue(state, exchange, level, held, message, now).await?;
+    let tells = login.outcomes.is_some();
+    let client = exchange.to_client() && (tells || login.release().is_some());
+    let message = client
+        .then(|| message(session, exchange, channel, answer, level))
+        .flatten();
+    let envelope = match (&message, leg) {
+        (Some(message), _) => Some(message.envelope()),
+        (None, leg) => leg.map(Withheld::nothing),
+    };
+    let message = message.zip(login.release().map(|release| release.bounds));
+    let envelope = envelope.filter(|_| tells);
+    let urls = issue(state, exchange, level, held, message, envelope, now).await?;
     let values = values(exchange, session, answer, login, &urls, level, now)?;
     let reply = exchange.template(login).reply(&values).map_err(|error| {
         tracing::error!(channel = %channel.name, %error, "the challenge could not be written");
@@ -125,7 +134,7 @@ pub(super) async fn url(
     };
     let held = held.map(|request| Held::Request(Box::new(request)));
     let now = state.clock.now();
-    let urls = issue(state, exchange, level, held, None, now).await?;
+    let urls = issue(state, exchange, level, held, None, None, now).await?;
     Ok(urls.login)
 }
 
@@ -145,6 +154,7 @@ async fn issue(
     level: Level,
     held: Option<Held>,
     message: Option<(Withheld, Bounds)>,
+    envelope: Option<Withheld>,
     now: Time,
 ) -> Result<Urls, Reason> {
     let route = exchange.route().ok_or(Reason::Internal)?;
@@ -180,6 +190,9 @@ async fn issue(
             });
             let held = latest.or_else(|| held.clone());
             interaction.challenge(outstanding.clone(), held, exchange.evidence)?;
+            if let Some(envelope) = &envelope {
+                interaction.address(envelope.clone());
+            }
             let lost = message.as_ref().and_then(|(message, bounds)| {
                 let kept = interaction.withhold(message.clone(), bounds, exchange.evidence);
                 kept.err()

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use super::State;
 use super::challenge::{self, challenge_message};
 use super::exchange::Exchange;
+use super::notice;
 use super::verdict;
 use crate::channel::{Channel, Items, Release};
 use crate::decision::{self, Asker, ForAnswer, JudgedItems};
@@ -52,7 +53,9 @@ pub(super) async fn waits(
         return false;
     };
     let channel = &route.channel;
-    if channel.items.is_none() || release(channel).is_none() || asker.level == Level::ANONYMOUS {
+    let tells = notice::outcomes(channel).is_some();
+    let releases = release(channel).is_some() && asker.level > Level::ANONYMOUS;
+    if channel.items.is_none() || !tells && !releases {
         return false;
     }
     let json = headers.get(CONTENT_TYPE).is_some_and(|kind| {
@@ -64,7 +67,11 @@ pub(super) async fn waits(
     }
     let now = state.clock.now();
     let look = state.store.read(key, &channel.clocks, now, |interaction| {
-        interaction.is_some_and(|interaction| interaction.withholds_any(&Leg::Poll))
+        interaction.is_some_and(|interaction| {
+            let late = interaction.is_overdue(now) && interaction.is_addressed(&Leg::Poll);
+            releases && interaction.withholds_any(&Leg::Poll)
+                || tells && (late || interaction.tells(&Leg::Poll))
+        })
     });
     look.await.unwrap_or(false)
 }
@@ -140,6 +147,7 @@ impl Sorting<'_> {
                 ForAnswer::Block(reason) => return Err(*reason),
             }
         }
+        let told = self.told().await;
         let released = self.released().await?;
         let challenge = self.challenge(&flagged).await?;
         if !flagged.is_empty() {
@@ -154,8 +162,10 @@ impl Sorting<'_> {
             reason = Reason::LinkRewritten;
         }
         let mut body = None;
-        if !flagged.is_empty() || !released.is_empty() || !linked.is_empty() {
-            let first: Vec<_> = released.iter().map(|message| &message.body).collect();
+        let adds = !released.is_empty() || !told.is_empty();
+        if !flagged.is_empty() || adds || !linked.is_empty() {
+            let kept = released.iter().map(|message| &message.body);
+            let first: Vec<_> = told.iter().chain(kept).collect();
             let change = |index| {
                 if let Some(element) = linked.get(&index) {
                     return Some(element.clone());
@@ -174,6 +184,23 @@ impl Sorting<'_> {
             strip: strip.into_iter().collect(),
             reason,
         })
+    }
+
+    /// What there is to say of how a login ended.
+    async fn told(&self) -> Vec<Bytes> {
+        let (Some(route), Some(key)) = (self.exchange.route(), self.key()) else {
+            return Vec::new();
+        };
+        let (config, evidence) = (&self.exchange.config, self.exchange.evidence);
+        let told = notice::due(
+            self.state,
+            config,
+            &route.channel,
+            key,
+            evidence,
+            &Leg::Poll,
+        );
+        told.await.iter().map(|body| element(body).into()).collect()
     }
 
     /// What was withheld and may be delivered now, unless it is in the answer anyway.
@@ -237,8 +264,15 @@ impl Sorting<'_> {
         };
         let most = flagged.iter().map(|(_, level)| *level).max();
         let level = most.unwrap_or(self.asker.level);
-        let reply =
-            challenge_message(self.state, self.session, self.exchange, self.answer, level).await?;
+        let reply = challenge_message(
+            self.state,
+            self.session,
+            self.exchange,
+            self.answer,
+            level,
+            Leg::Poll,
+        )
+        .await?;
         let stands = flagged.iter().filter_map(|(index, _)| hash(*index));
         let stands: Vec<_> = stands.collect();
         let note = self.state.store.update(key, clocks, now, |slot| {
@@ -247,14 +281,7 @@ impl Sorting<'_> {
             }
         });
         note.await?;
-        let element = match Json::parse(&reply.body) {
-            Ok(_) => reply.body.to_vec(),
-            // A text is an element as a JSON string.
-            Err(_) => serde_json::Value::from(String::from_utf8_lossy(&reply.body))
-                .to_string()
-                .into_bytes(),
-        };
-        Ok(Some((place, element)))
+        Ok(Some((place, element(&reply.body))))
     }
 
     /// The elements with a login link of the backend's own, as they go on: with a login URL
@@ -398,6 +425,16 @@ impl Items {
             id: id.unwrap_or_else(|| hex::encode(hash)).into(),
             hash: MessageHash(hash),
         }
+    }
+}
+
+/// A message of ours as an element; a text is one as a JSON string.
+fn element(body: &Bytes) -> Vec<u8> {
+    match Json::parse(body) {
+        Ok(_) => body.to_vec(),
+        Err(_) => serde_json::Value::from(String::from_utf8_lossy(body))
+            .to_string()
+            .into_bytes(),
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::State;
 use super::exchange::Exchange;
-use super::resume;
+use super::{notice, resume};
 use crate::channel::linking::Word;
-use crate::channel::{Channel, Kind, Route};
+use crate::channel::{Channel, Ended, Kind, Route};
 use crate::interaction::{Interaction, Key};
 use crate::login::LoginToken;
 use crate::message::RequestView;
@@ -90,8 +90,15 @@ async fn link(
             interaction.bind(&ticket, None, clocks, now)
         })
         .await?;
-    let (redeemed, identity) = bound?;
     let config = &exchange.config;
+    let (ended, identity) = match &bound {
+        Ok((_, identity)) => (Some(Ended::Success), Some(&**identity)),
+        Err(reason) => (Ended::of(*reason), None),
+    };
+    if let Some(ended) = ended {
+        notice::tell(state, config, channel, &place, ended, identity).await;
+    }
+    let (redeemed, identity) = bound?;
     resume::after_login(state, config, channel, key, identity, redeemed, now);
     Ok(Reason::LoginSucceeded)
 }

@@ -21,6 +21,7 @@
 //! | `link` | a login link of the backend's own becomes ours |
 //! | `challenge` | the login URL in place of a withheld answer |
 //! | `resume` | after the login: replay, notice |
+//! | `notice` | after the login, or in place of it: how it ended, in the chat |
 //! | `release` | after the login: withheld messages go to the client |
 //! | `resend` | requests of these two, sent as all requests are |
 //! | `socket` | WebSockets: a relay that judges message by message |
@@ -41,6 +42,7 @@ mod inject;
 mod items;
 mod link;
 mod linking;
+mod notice;
 mod patience;
 mod peer;
 mod proxy;

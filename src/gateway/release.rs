@@ -13,7 +13,7 @@ use http::{Method, Request};
 use tokio::sync::watch;
 
 use super::{State, resume, signed};
-use crate::channel::{Channel, Kind, Release, Route};
+use crate::channel::{Channel, Kind, Login, Release, Route};
 use crate::config::Config;
 use crate::interaction::{Evidence, Key, Leg, Withheld};
 use crate::outbound::Bounds;
@@ -98,6 +98,35 @@ pub(super) fn after_login(
     };
     let outbound = state.outbound.clone();
     outbound.share(delivery.run(now));
+}
+
+/// Sends one message of ours to the client, with the same attempts.
+pub(super) fn send(
+    state: &Arc<State>,
+    config: &Arc<Config>,
+    channel: &Arc<Channel>,
+    key: &Key,
+    message: Withheld,
+) {
+    let release = channel.login.as_ref().and_then(Login::release);
+    let delivery = Delivery {
+        state: state.clone(),
+        config: config.clone(),
+        channel: channel.clone(),
+        key: key.clone(),
+        release: release.copied().unwrap_or_default(),
+        _under_way: UnderWay::begin(state, key),
+    };
+    let outbound = state.outbound.clone();
+    outbound.share(async move {
+        let id = format!("msg_{}", hex::encode(crate::secret::random::<12>()));
+        if let Err(reason) = delivery.deliver(&message, &id).await {
+            tracing::error!(
+                channel = %delivery.channel.name, message = %id, reason = reason.code(),
+                "the client was not told how a login ended"
+            );
+        }
+    });
 }
 
 struct Delivery {

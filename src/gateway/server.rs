@@ -25,6 +25,7 @@ use tokio::sync::watch;
 
 use super::State;
 use super::certificate::Certificate;
+use super::notice;
 use super::patience::Patient;
 use super::peer::Peers;
 use super::proxy::Proxy;
@@ -42,6 +43,8 @@ use crate::time::Clock;
 
 /// How often interactions that have run out are dropped.
 const SWEEP: Duration = Duration::from_secs(10);
+/// How many login URLs that ran out are given up in one go.
+const OVERDUE: usize = 10_000;
 
 /// What to serve.
 #[derive(Debug)]
@@ -343,12 +346,25 @@ impl Keeper {
     }
 
     fn sweep(&self) {
-        let config = self.state.config.load();
+        let config = self.state.config.load_full();
         let clocks = |channel: &str| config.channel(channel).map(|channel| &channel.clocks);
         let dropped = self.state.store.sweep(self.state.clock.now(), clocks);
         if dropped > 0 {
             tracing::debug!(dropped, "interactions have run out");
         }
+        let late = self.state.store.overdue(OVERDUE, self.state.clock.now());
+        if late.is_empty() {
+            return;
+        }
+        let (state, config) = (self.state.clone(), config.clone());
+        let give_up = async move {
+            for key in late {
+                if let Some(channel) = config.channel(key.channel()) {
+                    notice::give_up(&state, &config, channel, &key).await;
+                }
+            }
+        };
+        self.state.outbound.share(give_up);
     }
 
     /// All or nothing: a configuration with a mistake changes nothing.

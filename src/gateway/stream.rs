@@ -28,7 +28,7 @@ use super::respond::Reply;
 use super::verdict;
 use crate::channel::{Channel, OnExpiry, Route};
 use crate::decision::{self, Asker, ForAnswer, StreamHead};
-use crate::interaction::{Level, TokenHash};
+use crate::interaction::{Leg, Level, TokenHash};
 use crate::message::coding::{Coding, Undecoded};
 use crate::message::stream::{Decoder, Event, Format, Piece};
 use crate::message::unpack::Unpacker;
@@ -218,6 +218,7 @@ impl Passing<'_> {
             return Ok(());
         }
         let asker = self.asker()?;
+        self.tell();
         self.release(asker);
         match piece {
             Piece::Event(event) => {
@@ -271,8 +272,14 @@ impl Passing<'_> {
             }
             ForAnswer::Challenge { level, .. } => {
                 self.withhold(event, &view, level, asker);
-                let asked =
-                    challenge_message(self.state, self.session, self.exchange, &view, level);
+                let asked = challenge_message(
+                    self.state,
+                    self.session,
+                    self.exchange,
+                    &view,
+                    level,
+                    Leg::Stream,
+                );
                 match at_once(asked).unwrap_or(Err(Reason::Internal)) {
                     Ok(reply) => {
                         self.note(Reason::Flagged);

@@ -186,6 +186,16 @@ impl Memory {
         dropped
     }
 
+    pub(super) fn overdue(&self, most: usize, now: Time) -> Vec<Key> {
+        let late = |slot: &Option<Interaction>| slot.as_ref().is_some_and(|i| i.is_overdue(now));
+        self.interactions
+            .iter()
+            .filter(|slot| late(slot))
+            .map(|slot| slot.key().clone())
+            .take(most)
+            .collect()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }

@@ -43,6 +43,25 @@ pub struct Withheld {
 }
 
 impl Withheld {
+    /// Nothing yet, for everybody, on this leg.
+    pub fn nothing(leg: Leg) -> Self {
+        Self {
+            leg,
+            id: None,
+            level: Level::ANONYMOUS,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        }
+    }
+
+    /// Nothing yet, for everybody, to where this message goes and with its headers.
+    pub fn envelope(&self) -> Self {
+        Self {
+            headers: self.headers.clone(),
+            ..Self::nothing(self.leg.clone())
+        }
+    }
+
     /// Approximate size in bytes, heap included.
     pub fn weight(&self) -> usize {
         let target = match &self.leg {
@@ -102,6 +121,12 @@ impl Outbox {
     /// Whether a message is kept on this leg.
     pub(super) fn has_any(&self, leg: &Leg) -> bool {
         self.0.iter().any(|known| known.leg == *leg)
+    }
+
+    /// Whether anything is kept on this leg that everybody may read.
+    pub(super) fn has_notice(&self, leg: &Leg) -> bool {
+        let open = |known: &Withheld| known.level == Level::ANONYMOUS && known.leg == *leg;
+        self.0.iter().any(open)
     }
 
     /// Hands out what `level` reaches on the legs that are asked for, oldest first.

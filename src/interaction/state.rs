@@ -13,6 +13,7 @@
 //!   outlives a newer login URL, but neither a logout nor the end.
 
 mod binding;
+mod outcome;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -165,6 +166,10 @@ struct Rare {
     latest: Option<Box<HeldRequest>>,
     /// The subject of a login that was taken away.
     former: Option<Box<str>>,
+    /// Where the outcome of the outstanding login is told.
+    envelope: Option<Box<Withheld>>,
+    /// How often a login by the outstanding URL failed.
+    failures: u32,
     /// A token that was consumed, and how, until the store notes it.
     consumed: Option<(TokenHash, Reason)>,
 }
@@ -293,6 +298,8 @@ impl Interaction {
         rare.tries = 0;
         rare.back = None;
         rare.held = held;
+        rare.envelope = None;
+        rare.failures = 0;
         Ok(())
     }
 
@@ -552,9 +559,11 @@ impl Interaction {
             let challenged = size_of_val(&rare.challenged[..]);
             let proven = rare.proven.as_ref().map_or(0, Proven::weight);
             let back = rare.back.as_ref().map_or(0, |back| back.len());
+            let envelope = rare.envelope.as_ref().map_or(0, |one| one.weight());
             size_of::<Rare>()
                 + proven
                 + back
+                + envelope
                 + held
                 + former
                 + latest
@@ -630,6 +639,7 @@ impl Interaction {
                 && rare.held.is_none()
                 && rare.outbox.is_empty()
                 && rare.latest.is_none()
+                && rare.envelope.is_none()
                 && rare.former.is_none()
                 && rare.consumed.is_none()
         });

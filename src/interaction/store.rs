@@ -138,6 +138,11 @@ impl Store {
         self.0.sweep(now, clocks)
     }
 
+    /// At most so many interactions whose login URL's time is over, with nobody back.
+    pub fn overdue(&self, most: usize, now: Time) -> Vec<Key> {
+        self.0.overdue(most, now)
+    }
+
     /// How many interactions it holds.
     pub fn len(&self) -> usize {
         self.0.len()

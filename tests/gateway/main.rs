@@ -20,6 +20,7 @@ mod logout;
 mod oidc;
 mod openai_stream;
 mod operating;
+mod outcomes;
 mod polling;
 mod prechat;
 mod records;

@@ -87,6 +87,9 @@ const ERRORS: &[Case] = &[
     ("level = \"strong\"", "level = «\"weak\"", "no such level", "`strong`"),
     ("kind = \"deny\"", "kind = \"deny\"\n«level = \"strong\"", "goes with message routes", ""),
     ("logout_key = { file = \"keys/old.key\" }", "logout_key = «\"abc\"", "", ""),
+    ("max_failures = 5", "max_failures = «0", "from 1 to 100", ""),
+    ("failure = { text = \"no\"", "«fail = { text = \"no\"", "`fail` is not known", "`failure`"),
+    ("{{ outcome }}\"}' }", "{{ «outcme }}\"}' }", "", "outcome"),
     ("verified = \"20m\"", "«verified = \"31m\"", "`claimed` ends before the higher `verified`", "at least as long"),
     // ── the login page ────────────────────────────────────────────────────
     ("\"10.0.0.0/8\"", "«\"10.0.0.0/33\"", "not a network", "10.0.0.0/8"),

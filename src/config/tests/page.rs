@@ -43,6 +43,7 @@ fn completed(example: &str) -> String {
         "login_page]",
         "link]",
         "match]",
+        "outcome]",
     ];
     let elsewhere =
         example.contains("channel.web.oidc") || example.contains("channel.web.login_page");

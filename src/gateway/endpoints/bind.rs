@@ -12,11 +12,11 @@ use pingora::proxy::Session;
 use super::super::State;
 use super::super::exchange::Exchange;
 use super::super::respond::{self, Reply};
-use super::super::resume;
+use super::super::{notice, resume};
 use super::page::Style;
 use super::resumed::evidence;
 use super::{form, linking, outcome};
-use crate::channel::{Binding, Channel};
+use crate::channel::{Binding, Channel, Ended};
 use crate::config::Config;
 use crate::interaction::{Evidence, Key, TokenHash, Unbound};
 use crate::login::LoginToken;
@@ -25,22 +25,6 @@ use crate::time::Time;
 
 /// Longest answer to the page that is read.
 const MAX_ANSWER: usize = 1 << 10;
-
-/// A ticket for a login on this channel, where one is needed.
-pub(super) fn ticket(channel: &Channel) -> Option<LoginToken> {
-    let binding = channel.login.as_ref()?.binding;
-    (binding != Binding::Off).then(LoginToken::generate)
-}
-
-/// Where the browser goes with it.
-pub(super) fn url(config: &Config, ticket: &LoginToken) -> String {
-    let Config {
-        public_url,
-        endpoints,
-        ..
-    } = config;
-    format!("{public_url}{endpoints}/bind/{}", ticket.expose())
-}
 
 /// A browser comes with a ticket.
 pub(super) async fn asked(
@@ -94,7 +78,7 @@ pub(super) async fn answered(
         Ok(bound) if bound.binding() == Binding::Confirm && !foreign => {
             match &*String::from_utf8_lossy(&body) {
                 "mine=yes" => bound.bind(state, exchange, None).await,
-                "mine=no" => bound.disown(state).await,
+                "mine=no" => bound.disown(state, &exchange.config).await,
                 _ => Err(Reason::BadBody),
             }
         }
@@ -153,13 +137,22 @@ impl Bound {
     ) -> Result<Reason, Reason> {
         let now = state.clock.now();
         let clocks = &self.channel.clocks;
-        let (redeemed, identity) = state
+        let bound = state
             .store
             .update(&self.key, clocks, now, |slot| {
                 let interaction = slot.as_mut().ok_or(Reason::TokenRevoked)?;
                 interaction.bind(&self.ticket, evidence, clocks, now)
             })
-            .await??;
+            .await?;
+        let (config, channel, key) = (&exchange.config, &self.channel, &self.key);
+        let (ended, identity) = match &bound {
+            Ok((_, identity)) => (Some(Ended::Success), Some(&**identity)),
+            Err(reason) => (Ended::of(*reason), None),
+        };
+        if let Some(ended) = ended {
+            notice::tell(state, config, channel, key, ended, identity).await;
+        }
+        let (redeemed, identity) = bound?;
         resume::after_login(
             state,
             &exchange.config,
@@ -172,7 +165,7 @@ impl Bound {
         Ok(Reason::LoginSucceeded)
     }
 
-    async fn disown(&self, state: &State) -> Result<Reason, Reason> {
+    async fn disown(&self, state: &Arc<State>, config: &Arc<Config>) -> Result<Reason, Reason> {
         let now = state.clock.now();
         let disown = |slot: &mut Option<crate::interaction::Interaction>| {
             slot.as_mut().ok_or(Reason::TokenRevoked)?.disown(
@@ -183,6 +176,8 @@ impl Bound {
         };
         let clocks = &self.channel.clocks;
         state.store.update(&self.key, clocks, now, disown).await??;
+        let (channel, key) = (&self.channel, &self.key);
+        notice::tell(state, config, channel, key, Ended::Cancel, None).await;
         Ok(Reason::LoginCancelled)
     }
 }

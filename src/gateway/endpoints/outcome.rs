@@ -10,12 +10,13 @@ use super::super::State;
 use super::super::admit::Target;
 use super::super::exchange::Exchange;
 use super::super::respond::Reply;
-use super::super::{records, resume};
+use super::super::{notice, records, resume};
+use super::linking;
 use super::page::Style;
-use super::{bind, linking};
-use crate::channel::{Channel, Login};
+use crate::channel::{Binding, Channel, Ended, Login};
 use crate::config::Config;
-use crate::interaction::{Evidence, Held, Identity, Key, Level, TokenHash};
+use crate::interaction::{Evidence, Held, Identity, Key, Level, Redeemed, TokenHash};
+use crate::login::LoginToken;
 use crate::reason::Reason;
 
 /// The channel of this name.
@@ -26,7 +27,7 @@ pub(super) fn channel(exchange: &Exchange, name: &str) -> Result<Arc<Channel>, R
 
 /// Consumes the token and marks the interaction, or makes a ticket where it has yet to
 /// be said whose chat it is: `login` gives the identity for the
-/// level that was demanded, or says why there is none.
+/// level that was demanded, or says why there is none. The chat is told.
 pub(super) async fn redeem(
     state: &Arc<State>,
     exchange: &mut Exchange,
@@ -53,7 +54,8 @@ pub(super) async fn redeem(
             _ => Err(Reason::RecordUnavailable),
         }
     };
-    let ticket = bind::ticket(channel);
+    let ticket = self::ticket(channel);
+    let most = channel.login.as_ref().and_then(|login| login.max_failures);
     let mut back = None;
     let redeemed = state
         .store
@@ -64,10 +66,20 @@ pub(super) async fn redeem(
                 && let Ok(identity) = login(level)
             {
                 interaction.prove(&token, identity, ticket.hash(), now)?;
-                return Ok(None);
+                return Ok(Step::Unbound);
+            }
+            if let (Some(most), Some(level)) = (most, interaction.demanded(&token))
+                && matches!(login(level), Err(Reason::LoginFailed))
+                && interaction.try_again(&token, most, now) == Ok(true)
+            {
+                return Ok(Step::Again);
             }
             let redeemed = interaction.redeem(&token, now)?;
-            let logged_in = login(redeemed.level).and_then(|identity| {
+            let logged_in = login(redeemed.level).map_err(|reason| match (reason, most) {
+                (Reason::LoginFailed, Some(_)) => Reason::LoginFailures,
+                (reason, _) => reason,
+            });
+            let logged_in = logged_in.and_then(|identity| {
                 // The token speaks for the owner.
                 interaction.log_in(identity.clone(), &channel.clocks, Evidence::Unasked, now)?;
                 Ok(identity)
@@ -81,32 +93,43 @@ pub(super) async fn redeem(
             if let (Some(reason), Some(waiting)) = (failed, &redeemed.waiting) {
                 interaction.resolve(waiting, Held::Failed(reason));
             }
-            Ok::<_, Reason>(Some((redeemed, logged_in)))
+            Ok(Step::Ended(Box::new(redeemed), logged_in))
         })
         .await?;
-    // Without a login the browser goes back as it came; with one, by its ticket.
-    exchange.bind_url = linking::without(channel, back);
-    let Some(redeemed) = redeemed? else {
-        exchange.bind_url = ticket.map(|ticket| bind::url(&exchange.config, &ticket));
-        return Ok(Reason::LoginUnbound);
+    let config = exchange.config.clone();
+    let ended = match &redeemed {
+        Ok(Step::Ended(_, Ok(_))) => Some(Ended::Success),
+        Ok(Step::Ended(_, Err(reason))) | Err(reason) => Ended::of(*reason),
+        Ok(Step::Unbound | Step::Again) => None,
     };
+    if !matches!(redeemed, Ok(Step::Unbound | Step::Again)) {
+        // Without a login the browser goes back as it came; with one, by its ticket.
+        exchange.bind_url = linking::without(channel, back);
+    }
+    if let Some(ended) = ended {
+        let identity = match &redeemed {
+            Ok(Step::Ended(_, Ok(identity))) => Some(&**identity),
+            _ => None,
+        };
+        notice::tell(state, &config, channel, &key, ended, identity).await;
+    }
 
-    match redeemed {
-        (redeemed, Ok(identity)) => {
-            resume::after_login(
-                state,
-                &exchange.config,
-                channel,
-                &key,
-                identity,
-                redeemed,
-                now,
-            );
+    match redeemed? {
+        Step::Unbound => {
+            exchange.bind_url = ticket.map(|ticket| ticket_url(&config, &ticket));
+            Ok(Reason::LoginUnbound)
+        }
+        Step::Again => Ok(Reason::LoginFailed),
+        Step::Ended(redeemed, Ok(identity)) => {
+            resume::after_login(state, &config, channel, &key, identity, *redeemed, now);
             Ok(Reason::LoginSucceeded)
         }
         // Validly signed and told: the login page did its part.
-        (_, Err(reason @ (Reason::LoginFailed | Reason::LoginCancelled))) => Ok(reason),
-        (_, Err(reason)) => Err(reason),
+        Step::Ended(
+            _,
+            Err(reason @ (Reason::LoginFailed | Reason::LoginFailures | Reason::LoginCancelled)),
+        ) => Ok(reason),
+        Step::Ended(_, Err(reason)) => Err(reason),
     }
 }
 
@@ -140,6 +163,32 @@ async fn by_records(
         Err(Reason::RecordUnavailable) => Err(Reason::RecordUnavailable),
         matched => Ok(Some((identity, matched))),
     }
+}
+
+/// How far a return brings a login.
+enum Step {
+    /// It is over.
+    Ended(Box<Redeemed>, Result<Arc<Identity>, Reason>),
+    /// It has yet to be said whose chat it is.
+    Unbound,
+    /// It failed, and may be tried again with the same login URL.
+    Again,
+}
+
+/// A ticket for a login on this channel, where one is needed.
+fn ticket(channel: &Channel) -> Option<LoginToken> {
+    let binding = channel.login.as_ref()?.binding;
+    (binding != Binding::Off).then(LoginToken::generate)
+}
+
+/// Where the browser goes with a ticket.
+fn ticket_url(config: &Config, ticket: &LoginToken) -> String {
+    let Config {
+        public_url,
+        endpoints,
+        ..
+    } = config;
+    format!("{public_url}{endpoints}/bind/{}", ticket.expose())
 }
 
 /// Tells the log and the metrics.

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{HeaderName, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Method, StatusCode};
 use pingora::proxy::Session;
 
 use super::super::State;
 use super::super::exchange::Exchange;
+use super::super::notice;
 use super::super::respond::Reply;
-use crate::channel::{Channel, Owner};
+use crate::channel::{Channel, Ended, Owner};
 use crate::interaction::{Answer, Evidence, Held, Key, TokenHash};
 use crate::login::LoginToken;
 use crate::message::select::Source;
@@ -54,6 +55,9 @@ pub(super) async fn wait(
         Ok(reply) => reply,
         Err(reason) => {
             exchange.reason = reason;
+            if let Some(told) = told(state, exchange, &channel, &key, reason) {
+                return told.with_cors(channel.cors.as_ref(), &headers);
+            }
             let mut reply = Reply::refusal(reason, exchange.id());
             if reason != Reason::NothingHeld {
                 reply.status = StatusCode::GONE;
@@ -62,6 +66,23 @@ pub(super) async fn wait(
         }
     };
     reply.with_cors(channel.cors.as_ref(), &headers)
+}
+
+/// What the channel tells the chat of a login that ended without an answer.
+fn told(
+    state: &State,
+    exchange: &Exchange,
+    channel: &Channel,
+    key: &Key,
+    reason: Reason,
+) -> Option<Reply> {
+    let ended = Ended::of(reason)?;
+    let (body, kind) = notice::text(state, &exchange.config, channel, key, ended, None)?;
+    Some(Reply {
+        status: StatusCode::OK,
+        headers: [(CONTENT_TYPE, kind)].into_iter().collect(),
+        body,
+    })
 }
 
 /// The owner's evidence, as far as it can come with a request that is not one of

@@ -149,7 +149,16 @@ impl Relay<'_> {
             None => {
                 let (state, session) = (self.state, &*customer.session);
                 self.exchange.body = self.last.clone().map(Body::new);
-                let reply = ask(state, session, self.exchange, &view, level, None).await;
+                let reply = ask(
+                    state,
+                    session,
+                    self.exchange,
+                    &view,
+                    level,
+                    None,
+                    Some(Leg::Socket),
+                )
+                .await;
                 self.exchange.body = None;
                 let reply = reply?;
                 let replay = match (&login.resume, &self.last) {

@@ -4,6 +4,7 @@ use super::ends::{Backend, Customer};
 use super::relay::{Relay, Way};
 use crate::channel::socket::Lapse;
 use crate::channel::{Enforcement, Login};
+use crate::gateway::notice;
 use crate::gateway::request::call_values;
 use crate::interaction::{Leg, Level, Standing};
 use crate::message::websocket::{Close, Event};
@@ -35,6 +36,18 @@ impl Relay<'_> {
             Ok(standing) => standing.unwrap_or_default(),
             Err(_) => return,
         };
+        let config = &self.exchange.config;
+        let due = notice::due(
+            self.state,
+            config,
+            &self.channel,
+            key,
+            evidence,
+            &Leg::Socket,
+        );
+        for body in due.await {
+            customer.say(&Event::Text(body));
+        }
         let before = std::mem::replace(&mut self.standing, standing);
         let logged_in = self.standing.identity.is_some()
             && (before.identity.is_none() || before.login_time != self.standing.login_time);

@@ -8,12 +8,27 @@ use http::header::CONTENT_TYPE;
 use super::{Passing, at_once, released};
 use crate::channel::Login;
 use crate::decision::{self, Asker, ForAnswer};
+use crate::gateway::notice;
 use crate::interaction::{Interaction, Leg, Level, Withheld};
 use crate::message::AnswerView;
 use crate::message::stream::{Event, Format, Piece};
 use crate::reason::Reason;
 
 impl Passing<'_> {
+    /// Says how a login ended, where there is something to say.
+    pub(super) fn tell(&mut self) {
+        let Some(key) = &self.exchange.key else {
+            return;
+        };
+        let (config, evidence) = (&self.exchange.config, self.exchange.evidence);
+        let channel = &self.route.channel;
+        let due = notice::due(self.state, config, channel, key, evidence, &Leg::Stream);
+        for body in at_once(due).unwrap_or_default() {
+            let bytes = self.stream.format.replace(&Event::default(), &body);
+            self.out.extend_from_slice(&bytes);
+        }
+    }
+
     /// Lets pass what was withheld and may be delivered now.
     pub(super) fn release(&mut self, asker: Asker) {
         let channel = self.channel();

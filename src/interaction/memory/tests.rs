@@ -272,6 +272,29 @@ fn the_continue_token_leads_to_what_is_held() {
 }
 
 #[test]
+fn login_urls_that_ran_out_are_found() {
+    let store = Memory::new(ROOMY);
+    for id in 1..=3 {
+        let ttl = Duration::from_secs(60 * id as u64);
+        let made = store.update(&key(id), &NEVER, at(0), |slot| {
+            slot.get_or_insert_with(|| Interaction::new(at(0)))
+                .challenge(challenge(token(id), Some(ttl)), None, OWNER)
+        });
+        made.unwrap().unwrap();
+    }
+    assert!(store.overdue(10, at(59)).is_empty());
+    assert_eq!(store.overdue(10, at(120)).len(), 2);
+    assert_eq!(store.overdue(1, at(180)).len(), 1);
+    for late in store.overdue(10, at(120)) {
+        let given_up = |slot: &mut Option<Interaction>| slot.as_mut().unwrap().expire(at(120));
+        assert!(store.update(&late, &NEVER, at(120), given_up).unwrap());
+    }
+    assert!(store.overdue(10, at(120)).is_empty());
+    assert_eq!(store.locate(&token(1)), Err(Reason::TokenExpired));
+    store.check();
+}
+
+#[test]
 fn a_sweep_drops_what_has_ended() {
     let store = Memory::new(ROOMY);
     store.challenge(&key(1), token(1), Some((token(2), held(10))));

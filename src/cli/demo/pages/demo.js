@@ -202,7 +202,7 @@ async function hear(body) {
 // One message of the bot's, or the login link that chatgate put in its place. Gives
 // the line that more of the same answer goes on.
 function receive(reply, line) {
-  const { login_url: link, continue_url: later, logged_in } = reply.custom ?? {};
+  const { login_url: link, continue_url: later, logged_in, login_ended } = reply.custom ?? {};
   if (link) {
     settleLinks();
     add({ text: reply.text.replace(link, "").trim(), link });
@@ -211,6 +211,11 @@ function receive(reply, line) {
       save();
       resume(later);
     }
+    return null;
+  }
+  if (login_ended) {
+    settleLinks();
+    add({ note: reply.text });
     return null;
   }
   // What was private and may be read now: the link has done its work.
@@ -243,7 +248,8 @@ async function resume(url) {
     chat.continue = null;
     settleLinks();
     if (answer.ok) {
-      add({ note: "You are logged in. Here is what you asked for:" });
+      const ended = answer.body?.[0]?.custom?.login_ended;
+      if (!ended) add({ note: "You are logged in. Here is what you asked for:" });
       await hear(answer.body);
     } else {
       add({ note: answer.problem });

@@ -1,0 +1,243 @@
+//! How a login ended, told in the chat: on every way that messages come.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::setup::{CANARY, OWNER, bot, channel, channel_to, continue_url, login_url, statement};
+use crate::support::{
+    Browser, Feed, Gateway, Listener, Origin, Reply, Seen, SocketOrigin, WebSocket, eventually,
+};
+use crate::webhooks;
+
+/// What the chat is told. The failure is a text, the rest is JSON.
+const OUTCOME: &str = r#"
+[channel.web.outcome]
+success = { json = '{"told": "{{ outcome }}", "who": "{{ subject }}"}' }
+failure = { text = "That did not work, {{ interaction }}" }
+cancel = { json = '{"told": "{{ outcome }}"}' }
+timeout = { json = '{"told": "{{ outcome }}"}' }
+"#;
+
+const TTL: Duration = Duration::from_secs(600);
+
+fn over_http(settings: &str, outcome: &str) -> (Gateway, Origin) {
+    let origin = bot();
+    let settings = format!("resume = \"replay\"\n{settings}");
+    let tables = format!("{OWNER}{outcome}");
+    let gateway = Gateway::start(&channel(&origin, &settings, &tables));
+    (gateway, origin)
+}
+
+/// Ends the login of this URL in one of the ways that are no success.
+fn end(gateway: &Gateway, login_url: &str, outcome: &str) -> String {
+    let mut members = gateway.site.success(login_url, "alice");
+    members["outcome"] = outcome.into();
+    members.as_object_mut().unwrap().remove("subject");
+    let told = gateway
+        .site
+        .post(&gateway.site.callback(login_url), &members);
+    assert_eq!(told.status, 200, "{}", told.text());
+    told.json()["result"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_continue_url_answers_with_it() {
+    let (gateway, _origin) = over_http("", OUTCOME);
+    let mut ann = gateway.browser();
+    for (outcome, kind, said) in [
+        (
+            "failure",
+            "text/plain; charset=utf-8",
+            "That did not work, c1",
+        ),
+        ("cancel", "application/json", r#"{"told":"cancel"}"#),
+        ("timeout", "application/json", r#"{"told":"timeout"}"#),
+        ("success", "application/json", ""),
+    ] {
+        let challenge = statement(&mut ann, "c1");
+        let url = login_url(&challenge);
+        match outcome {
+            "timeout" => gateway.clock.advance(TTL),
+            "success" => assert_eq!(gateway.site.log_in(&url, "alice").status, 200),
+            outcome => drop(end(&gateway, &url, outcome)),
+        }
+        let told = ann.get(&continue_url(&challenge));
+        assert_eq!(told.status, 200, "{outcome}");
+        assert_eq!(told.header("content-type"), Some(kind), "{outcome}");
+        match outcome {
+            "success" => assert!(told.contains(CANARY), "the answer itself"),
+            _ => assert_eq!(told.text(), said, "{outcome}"),
+        }
+        // It is for the owner.
+        let stranger = gateway.browser().get(&continue_url(&challenge));
+        assert_eq!(stranger.status, 404);
+    }
+}
+
+#[test]
+fn without_a_template_it_is_a_code() {
+    let (gateway, _origin) = over_http("", "");
+    let mut ann = gateway.browser();
+    let challenge = statement(&mut ann, "c1");
+    end(&gateway, &login_url(&challenge), "cancel");
+    let told = ann.get(&continue_url(&challenge));
+    assert_eq!((told.status, &*told.code()), (410, "login-cancelled"));
+}
+
+#[test]
+fn failures_close_a_login_url_only_when_there_are_too_many() {
+    let (gateway, _origin) = over_http("max_failures = 3", OUTCOME);
+    let mut ann = gateway.browser();
+    let challenge = statement(&mut ann, "c1");
+    let url = login_url(&challenge);
+    assert_eq!(end(&gateway, &url, "failure"), "login-failed");
+    assert_eq!(end(&gateway, &url, "failure"), "login-failed");
+    // So the third may succeed.
+    assert_eq!(gateway.site.log_in(&url, "alice").status, 200);
+    assert!(ann.get(&continue_url(&challenge)).contains(CANARY));
+
+    let mut ben = gateway.browser();
+    let challenge = statement(&mut ben, "c2");
+    let url = login_url(&challenge);
+    for code in ["login-failed", "login-failed", "login-failures"] {
+        assert_eq!(end(&gateway, &url, "failure"), code);
+    }
+    assert_eq!(&*gateway.site.log_in(&url, "alice").code(), "token-used");
+    let told = ben.get(&continue_url(&challenge));
+    assert_eq!(told.text(), "That did not work, c2");
+    // Cancelling closes it at once; so does a failure where nothing is said of how many.
+    let url = login_url(&statement(&mut ben, "c2"));
+    assert_eq!(end(&gateway, &url, "cancel"), "login-cancelled");
+    assert_eq!(&*gateway.site.log_in(&url, "alice").code(), "token-used");
+}
+
+#[test]
+fn an_open_socket_says_it_at_once() {
+    let origin = SocketOrigin::start();
+    let tables = format!("{OWNER}{OUTCOME}[channel.web.websocket]\n");
+    let gateway = Gateway::start(&channel_to(&origin.upstream(), "", &tables));
+    let customer = WebSocket::ask(gateway.at.plain, "/chat/c1/ws", &[]);
+    let mut customer = customer.unwrap_or_else(|answer| panic!("{}", answer.text()));
+    let mut backend = origin.accept();
+    let mut stranger = WebSocket::ask(gateway.at.plain, "/chat/c1/ws", &[])
+        .unwrap_or_else(|answer| panic!("{}", answer.text()));
+    let mut other = origin.accept();
+    let flagged = json!({"text": CANARY, "authentication_required": true});
+    for (outcome, said) in [
+        ("failure", "That did not work, c1"),
+        ("cancel", r#"{"told":"cancel"}"#),
+        ("timeout", r#"{"told":"timeout"}"#),
+        ("success", r#"{"told":"success","who":"alice"}"#),
+    ] {
+        backend.say_json(&flagged);
+        let challenge: Value = serde_json::from_str(&customer.hear()).unwrap();
+        let url = challenge["challenge"].as_str().unwrap();
+        match outcome {
+            "timeout" => gateway.clock.advance(TTL),
+            "success" => assert_eq!(gateway.site.log_in(url, "alice").status, 200),
+            outcome => drop(end(&gateway, url, outcome)),
+        }
+        assert_eq!(customer.hear(), said, "{outcome}");
+    }
+    // Nobody else hears of it.
+    other.say("done");
+    assert_eq!(stranger.hear(), "done");
+}
+
+#[test]
+fn a_stream_says_it_before_its_next_event() {
+    let feed = Feed::start("text/event-stream");
+    let tables = format!("{OWNER}{OUTCOME}");
+    let gateway = Gateway::start(&channel(&feed.origin, "", &tables));
+    let mut ann = gateway.browser();
+    ann.get("/chat/ann/hello");
+    let mut stream = Listener::open(gateway.plain, "/chat/ann/events", &ann);
+    let flagged = json!({"text": CANARY, "authentication_required": true});
+    for outcome in ["cancel", "timeout"] {
+        feed.say(format!("data: {flagged}\n\n"));
+        let event = stream.event();
+        let challenge = event.strip_prefix("data: ").expect("data");
+        let challenge: Value = serde_json::from_str(challenge).unwrap();
+        match outcome {
+            "timeout" => gateway.clock.advance(TTL),
+            _ => drop(end(
+                &gateway,
+                challenge["challenge"].as_str().unwrap(),
+                outcome,
+            )),
+        }
+        feed.say("data: {}\n\n");
+        let told = format!("data: {{\"told\":\"{outcome}\"}}\n\n");
+        assert_eq!(stream.event(), told);
+        assert_eq!(stream.event(), "data: {}\n\n");
+    }
+}
+
+#[test]
+fn a_polled_answer_brings_it_as_one_more_element() {
+    let body = Arc::new(Mutex::new(String::new()));
+    let said = Arc::clone(&body);
+    let origin = Origin::start(move |_: &Seen| {
+        Reply::new(200, said.lock().unwrap().clone()).header("Content-Type", "application/json")
+    });
+    let tables = format!("{OWNER}{OUTCOME}[channel.web.items]\nat = \"$.list\"\n");
+    let gateway = Gateway::start(&channel(&origin, "", &tables));
+    let poll = |browser: &mut Browser, list: &str| {
+        *body.lock().unwrap() = format!("{{\"list\":[{list}]}}");
+        let answer = browser.get("/chat/ann/messages");
+        answer.json()["list"].as_array().unwrap().clone()
+    };
+    let mut ann = gateway.browser();
+    let flagged = format!("{{\"text\":\"{CANARY}\",\"authentication_required\":true}}");
+    for outcome in ["failure", "cancel", "timeout"] {
+        let list = poll(&mut ann, &flagged);
+        let url = list[0]["challenge"].as_str().unwrap();
+        match outcome {
+            "timeout" => gateway.clock.advance(TTL),
+            outcome => drop(end(&gateway, url, outcome)),
+        }
+        let told = match outcome {
+            "failure" => json!("That did not work, ann"),
+            outcome => json!({ "told": outcome }),
+        };
+        assert_eq!(poll(&mut gateway.browser(), "1"), [json!(1)], "a stranger");
+        assert_eq!(poll(&mut ann, "1"), [told, json!(1)]);
+        assert_eq!(poll(&mut ann, "1"), [json!(1)], "told once");
+    }
+}
+
+#[test]
+fn a_client_of_webhooks_is_sent_it() {
+    let api = Origin::start(|_| Reply::new(202, ""));
+    let refusals = Mutex::new(1);
+    // The client is away once.
+    let client = Origin::start(move |seen: &Seen| {
+        let mut left = refusals.lock().unwrap();
+        match seen.json()["told"].is_string() && *left > 0 {
+            true => {
+                *left -= 1;
+                Reply::new(503, "")
+            }
+            false => Reply::new(200, "taken"),
+        }
+    });
+    let tables = webhooks::channel(&api, &client, "", OUTCOME, "");
+    let gateway = Gateway::start(&tables);
+    let hook = webhooks::hook(&webhooks::protected("c", "one"));
+    let sent = hook.header("X-Platform-Key", "k");
+    assert_eq!(gateway.browser().send(sent).status, 200);
+    let challenge = client.last();
+    let url = webhooks::login_url(&challenge);
+    end(&gateway, &url, "cancel");
+    let told = eventually("the client is told", || {
+        let told = |seen: &&Seen| seen.json()["told"] == "cancel";
+        let all = client.seen();
+        (all.iter().filter(told).count() == 2).then(|| all.last().cloned())?
+    });
+    assert_eq!((told.method.as_str(), &*told.target), ("POST", "/hook/c"));
+    assert_eq!(told.header("content-type"), Some("application/json"));
+    assert_eq!(told.header("x-platform-key"), Some("k"));
+    assert!(!told.contains(CANARY));
+}
