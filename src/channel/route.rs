@@ -93,6 +93,16 @@ pub struct Route {
     pub read_timeout: Option<Duration>,
 }
 
+impl Route {
+    /// The level below which nothing that is open on it goes on.
+    pub fn least(&self) -> Level {
+        match self.enforcement {
+            Enforcement::Required => self.level.max(Level(1)),
+            _ => self.level,
+        }
+    }
+}
+
 /// All routes, ready to be asked.
 #[derive(Debug, Default)]
 pub struct Routes {

@@ -116,6 +116,12 @@ pub fn needed_login(channel: &Channel, head: &AnswerView<'_>, level: Level) -> b
             .any(|flag| !flag.observe && flagged(flag))
 }
 
+/// A stream in which nothing is flagged, on a route where it ends with a login.
+pub fn watched(head: &AnswerView<'_>) -> Candidate {
+    let format = format(head.headers).filter(|_| !bodiless(head.status));
+    format.map_or(Candidate::No, Candidate::Stream)
+}
+
 /// Who gets a stream now may not be whom its next message is for.
 fn streamed(channel: &Channel, head: &AnswerView<'_>, level: Level, format: Format) -> Candidate {
     let demands =

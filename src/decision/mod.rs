@@ -10,7 +10,7 @@ mod items;
 mod request;
 mod stream;
 
-pub use answer::{Asker, Candidate, ForAnswer, answer, candidate, format, needed_login};
+pub use answer::{Asker, Candidate, ForAnswer, answer, candidate, format, needed_login, watched};
 pub use items::{JudgedItems, items};
 pub use request::{Asked, ForRequest, Forward, request};
 pub use stream::{StreamHead, messages};

@@ -189,6 +189,10 @@ impl ProxyHttp for Proxy {
                 false => decision::candidate(&route.channel, &view, asker.level),
             };
             let candidate = match candidate {
+                Candidate::No if stream::is_watched(&route) => decision::watched(&view),
+                candidate => candidate,
+            };
+            let candidate = match candidate {
                 Candidate::No
                     if items::waits(&self.state, exchange, &head.headers, asker).await =>
                 {

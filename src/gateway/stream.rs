@@ -242,9 +242,10 @@ impl Passing<'_> {
         let asker = at_once(verdict::asker(self.state, self.exchange)).unwrap_or(Asker::ANONYMOUS);
         let fallen = asker.level < self.stream.level;
         self.stream.level = asker.level;
-        match self.channel().streaming.on_expiry {
-            OnExpiry::Close if fallen => Err(Ended(Reason::LoginEnded)),
-            OnExpiry::Close | OnExpiry::Anonymous => Ok(asker),
+        let closes = self.channel().streaming.on_expiry == OnExpiry::Close;
+        match closes && fallen || asker.level < self.route.least() {
+            true => Err(Ended(Reason::LoginEnded)),
+            false => Ok(asker),
         }
     }
 
@@ -352,6 +353,12 @@ impl Passing<'_> {
     fn channel(&self) -> &Channel {
         &self.route.channel
     }
+}
+
+/// Whether a stream on this route ends with its customer's login, so that somebody has
+/// to look whether it has a message that is judged or not.
+pub(super) fn is_watched(route: &Route) -> bool {
+    route.least() > Level::ANONYMOUS || route.channel.streaming.on_expiry == OnExpiry::Close
 }
 
 /// Whether a client says that it waits for a stream: browsers and most libraries do.

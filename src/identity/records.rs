@@ -76,6 +76,10 @@ pub enum Unreachable {
     Pass,
 }
 
+/// Longest value that is asked for, in bytes. One that makes a directory hang up would
+/// make it look as if nobody could reach it.
+pub const MAX_VALUE: usize = 1 << 10;
+
 /// Something that is known of a customer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Variable {
@@ -112,11 +116,13 @@ impl Variable {
     }
 
     /// Its text for this customer: a string that is not blank, a whole number, a boolean.
+    /// What is longer than [`MAX_VALUE`] is in no record.
     pub fn value(&self, identity: &Identity) -> Option<String> {
-        match self {
+        let text = match self {
             Self::Subject => normal::text(&Value::from(identity.subject())),
             Self::Claim(path) => normal::text(&identity.claim(&path.0)?),
-        }
+        };
+        text.filter(|text| text.len() <= MAX_VALUE)
     }
 }
 
@@ -152,7 +158,7 @@ impl Match {
     }
 
     /// Judges a customer by what was found. A claim that the proof has already is never
-    /// replaced: a fetched one that says something else is a mismatch.
+    /// replaced: a fetched one that says something else, or nothing, is a mismatch.
     pub fn judge(
         &self,
         identity: &Arc<Identity>,
@@ -191,12 +197,15 @@ impl Match {
         }
         let mut claims = identity.claims();
         for Fetch { claim, field } in &self.fetch {
-            let Some(value) = record.fields.get(&**field).filter(|value| !value.is_null()) else {
-                continue;
-            };
-            let known = claims.entry(&**claim).or_insert_with(|| value.clone());
-            if known != value {
-                return Verdict::Refused(Reason::RecordMismatch, Some(claim.clone()));
+            let value = record.fields.get(&**field).filter(|value| !value.is_null());
+            match (claims.get(&**claim), value) {
+                (None | Some(Value::Null), None) => {}
+                (None, Some(value)) => {
+                    claims.insert(claim.to_string(), value.clone());
+                }
+                (Some(known), Some(value)) if known == value => {}
+                // Nor does a record that says nothing bear the proof out.
+                _ => return Verdict::Refused(Reason::RecordMismatch, Some(claim.clone())),
             }
         }
         let identity = Identity::new(identity.subject(), identity.level, &claims);

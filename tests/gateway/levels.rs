@@ -102,10 +102,9 @@ fn a_login_that_reaches_less_sends_nothing() {
     assert_eq!(origin.count(), 0);
 }
 
-#[test]
-fn a_weak_proof_is_bound_before_the_login() {
-    let origin = bot();
-    let tables = format!(
+/// The same for customers of a website, which proves less.
+fn weak() -> String {
+    format!(
         r#"{OWNER}
 [[channel.web.identity]]
 name = "site"
@@ -115,13 +114,22 @@ keys = [{{ algorithm = "HS256", secret = "{PLATFORM_KEY}" }}]
 level = "claimed"
 {TRANSFER}enforcement = "optional"
 "#
-    );
-    let gateway = Gateway::start(&channel(&origin, "", &tables));
-    let claims = json!({"sub": "alice", "exp": gateway.clock.now().secs() + 60});
+    )
+}
+
+/// Such a proof.
+fn token(gateway: &Gateway) -> String {
+    let claims = json!({"sub": "alice", "exp": gateway.clock.now().secs() + 3600});
     let key = jsonwebtoken::EncodingKey::from_secret(PLATFORM_KEY.as_bytes());
-    let token = jsonwebtoken::encode(&Default::default(), &claims, &key).unwrap();
+    jsonwebtoken::encode(&Default::default(), &claims, &key).unwrap()
+}
+
+#[test]
+fn a_weak_proof_is_bound_before_the_login() {
+    let origin = bot();
+    let gateway = Gateway::start(&channel(&origin, "", &weak()));
     let mut ann = gateway.browser();
-    let url = login_url(&ann.get(&format!("/transfer/c1?token={token}")));
+    let url = login_url(&ann.get(&format!("/transfer/c1?token={}", token(&gateway))));
     let other = gateway.site.log_in(&url, "bob");
     assert_eq!(&*other.code(), "subject-changed");
     assert_eq!(origin.count(), 0);
@@ -163,4 +171,31 @@ fn a_socket_of_such_a_route_is_for_those_who_stand_there() {
     assert_eq!(backend.hear(), "hello");
     gateway.clock.advance(5 * MINUTE);
     assert_eq!(customer.next(), Frame::close(1008, "level-too-low"));
+}
+
+#[test]
+fn a_weaker_login_in_its_place_keeps_no_socket_open() {
+    let origin = SocketOrigin::start();
+    let tables = format!(
+        "{}[channel.web.level_timeouts]\nverified = \"5m\"\n[channel.web.websocket]\n",
+        weak()
+    );
+    let gateway = Gateway::start(&channel_to(&origin.upstream(), "", &tables));
+    // The second comes before the socket looks, most times.
+    for chat in ["/transfer/c1", "/transfer/c2", "/transfer/c3"] {
+        let mut ann = gateway.browser();
+        let url = login_url(&ann.get(chat));
+        assert_eq!(gateway.site.log_in(&url, "alice").status, 200);
+        let (name, value) = ann.cookies.first_key_value().unwrap();
+        let cookie = format!("{name}={value}");
+        let opened = WebSocket::ask(gateway.at.plain, chat, &[("Cookie", &cookie)]);
+        let mut customer = opened.unwrap_or_else(|answer| panic!("{}", answer.text()));
+        let mut backend = origin.accept();
+        customer.say("hello");
+        assert_eq!(backend.hear(), "hello");
+        let weaker = format!("{chat}?token={}", token(&gateway));
+        gateway.clock.advance(5 * MINUTE);
+        login_url(&ann.get(&weaker));
+        assert_eq!(customer.next(), Frame::close(1008, "level-too-low"));
+    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::setup::{self, CANARY, OWNER};
+use crate::support::login::PLATFORM_KEY;
 use crate::support::{
     Answer, Browser, Feed, Framing, Gateway, Listener, Origin, Reply, Request, Seen,
 };
@@ -167,6 +168,37 @@ fn a_stream_can_be_closed_when_a_level_ends() {
     gateway.clock.advance(Duration::from_secs(5 * 60));
     feed.say("data: {}\n\n");
     assert_eq!(stream.rest(), "");
+}
+
+/// Also where nothing is flagged, so that nothing else has to be looked at.
+#[test]
+fn a_stream_ends_where_its_route_demands_a_login() {
+    for demands in [
+        "enforcement = \"required\"",
+        "enforcement = \"optional\"\nlevel = \"claimed\"",
+    ] {
+        let feed = Feed::start(EVENTS);
+        let tables = format!(
+            "{}[channel.app]\nupstream = \"bot\"\nauthentication_timeout = \"5m\"\n\
+             [[channel.app.identity]]\nname = \"site\"\nkind = \"jwt\"\nfrom = {{ cookie = \"token\" }}\n\
+             keys = [{{ algorithm = \"HS256\", secret = \"{PLATFORM_KEY}\" }}]\nlevel = \"claimed\"\n\
+             [[channel.app.route]]\nkind = \"message\"\npath = \"/app/{{id}}/events\"\n\
+             interaction = {{ path = \"id\" }}\n{demands}\n",
+            setup::channel(&feed.origin, "", OWNER)
+        );
+        let gateway = Gateway::start(&tables);
+        let claims = json!({"sub": "alice", "exp": gateway.clock.now().secs() + 3600});
+        let key = jsonwebtoken::EncodingKey::from_secret(PLATFORM_KEY.as_bytes());
+        let token = jsonwebtoken::encode(&Default::default(), &claims, &key).unwrap();
+        let mut alice = gateway.browser();
+        alice.cookies.insert("token".into(), token);
+        let mut stream = Listener::open(gateway.plain, "/app/c1/events", &alice);
+        feed.say("data: one\n\n");
+        assert_eq!(stream.event(), "data: one\n\n");
+        gateway.clock.advance(Duration::from_secs(5 * 60));
+        feed.say("data: two\n\n");
+        assert_eq!(stream.rest(), "", "{demands}");
+    }
 }
 
 #[test]

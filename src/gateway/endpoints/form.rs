@@ -191,16 +191,45 @@ impl Asked {
             ldap,
             channel: &self.channel,
         };
-        match tried.identify(name, password, demanded).await {
+        let mut found = tried.find(name).await;
+        let mut counted = vec![(address, form.per_address), (customer, form.per_name)];
+        if let Ok(found) = &mut found
+            && found.denied.is_none()
+        {
+            // Directories know more spellings of a name than we do, and more names of a
+            // customer. That these are one is told to nobody.
+            let entry = Who::Entry((*self.channel.name).into(), found.record.name.clone());
+            match throttle.take(&entry, form.per_name, now) {
+                Ok(()) => counted.push((entry, form.per_name)),
+                Err(_) => *found = Found::nobody(form, Reason::LoginCredentials),
+            }
+        }
+        let right = match &found {
+            Ok(found) => tried.password(found, password).await,
+            Err(reason) => Err(*reason),
+        };
+        let known = match (&found, right) {
+            (Ok(found), Ok(())) => tried.identify(name, &found.record, demanded).await,
+            (_, right) => Err(right.err().unwrap_or(Reason::Internal)),
+        };
+        // Where the directory does not say whether a password is right, it may have been
+        // wrong: whoever makes it slow has no more tries than others.
+        let ours = found.is_err() || right.is_ok();
+        match known {
             Ok(identity) => {
-                throttle.give_back(&address, form.per_address);
-                throttle.forget(&customer);
+                for (who, limit) in &counted {
+                    match who {
+                        Who::Address(_) => throttle.give_back(who, *limit),
+                        Who::Name(..) | Who::Entry(..) => throttle.forget(who),
+                    }
+                }
                 Ok(self.redeem(state, exchange, Ok(identity)).await)
             }
-            Err(reason @ (Reason::DirectoryUnavailable | Reason::DirectoryError)) => {
+            Err(reason @ (Reason::DirectoryUnavailable | Reason::DirectoryError)) if ours => {
                 // Nobody's fault but ours.
-                throttle.give_back(&address, form.per_address);
-                throttle.give_back(&customer, form.per_name);
+                for (who, limit) in &counted {
+                    throttle.give_back(who, *limit);
+                }
                 let untry = |slot: &mut Option<Interaction>| {
                     slot.as_mut()
                         .map(|interaction| interaction.untry(&self.token))
@@ -310,38 +339,72 @@ struct Try<'t> {
     channel: &'t Channel,
 }
 
+/// Whose password is tried.
+struct Found {
+    record: Record,
+    /// Why it does not matter whether it is right.
+    denied: Option<Reason>,
+}
+
+impl Found {
+    /// A name that nobody has.
+    fn nobody(form: &LoginForm, reason: Reason) -> Self {
+        let name = hex::encode(secret::random::<8>());
+        Self {
+            record: Record {
+                name: format!("cn={name},{}", form.base).into(),
+                ..Record::default()
+            },
+            denied: Some(reason),
+        }
+    }
+}
+
 impl Try<'_> {
+    /// Whose name this is.
+    async fn find(&self, name: &str) -> Result<Found, Reason> {
+        let form = self.form;
+        let found = match form.filter(name) {
+            Ok(filter) => self.search(&form.base, filter, form.attributes()).await,
+            Err(fault) => Err(fault),
+        };
+        match found {
+            Ok(Some(record)) => Ok(Found {
+                record,
+                denied: None,
+            }),
+            Ok(None) => Ok(Found::nobody(form, Reason::LoginCredentials)),
+            Err(Fault::Ambiguous) => {
+                self.note(&Fault::Ambiguous);
+                Ok(Found::nobody(form, Reason::DirectoryAmbiguous))
+            }
+            Err(fault) => Err(self.failed(&fault)),
+        }
+    }
+
+    /// Tries the password.
+    async fn password(&self, found: &Found, password: Secret) -> Result<(), Reason> {
+        let outbound = &self.state.outbound;
+        let bound = self.ldap.bind(outbound, &found.record.name, password).await;
+        let bound = bound.map_err(|fault| self.failed(&fault))?;
+        match found.denied {
+            Some(reason) => Err(reason),
+            None if !bound => Err(Reason::LoginCredentials),
+            None => Ok(()),
+        }
+    }
+
+    /// Who it is, whose password was right.
     async fn identify(
         &self,
         name: &str,
-        password: Secret,
+        record: &Record,
         demanded: Level,
     ) -> Result<Identity, Reason> {
         let form = self.form;
-        let found = match form.filter(name) {
-            Ok(filter) => self.find(&form.base, filter, form.attributes()).await,
-            Err(fault) => Err(fault),
-        };
-        let (record, denied) = match found {
-            Ok(Some(record)) => (record, None),
-            Ok(None) => (nobody(form), Some(Reason::LoginCredentials)),
-            Err(Fault::Ambiguous) => {
-                self.note(&Fault::Ambiguous);
-                (nobody(form), Some(Reason::DirectoryAmbiguous))
-            }
-            Err(fault) => return Err(self.failed(&fault)),
-        };
-        let bound = self.ldap.bind(&self.state.outbound, &record.name, password);
-        let bound = bound.await.map_err(|fault| self.failed(&fault))?;
-        if let Some(reason) = denied {
-            return Err(reason);
-        }
-        if !bound {
-            return Err(Reason::LoginCredentials);
-        }
         if let Some(group) = &form.group {
             let member = match group.filter(name, &record.name) {
-                Ok(filter) => self.find(&group.base, filter, Vec::new()).await,
+                Ok(filter) => self.search(&group.base, filter, Vec::new()).await,
                 Err(fault) => Err(fault),
             };
             match member {
@@ -351,7 +414,7 @@ impl Try<'_> {
                 Err(fault) => return Err(self.failed(&fault)),
             }
         }
-        let identity = form.identity(&record, demanded);
+        let identity = form.identity(record, demanded);
         let identity = identity.map_err(|fault| self.failed(&fault))?;
         match identity.level < demanded {
             true => Err(Reason::LoginLevel),
@@ -359,7 +422,7 @@ impl Try<'_> {
         }
     }
 
-    async fn find(
+    async fn search(
         &self,
         base: &str,
         filter: String,
@@ -381,15 +444,6 @@ impl Try<'_> {
     fn note(&self, fault: &Fault) {
         let (channel, directory) = (&self.channel.name, &self.form.directory.name);
         tracing::warn!(%channel, %directory, %fault, "a login could not be looked up");
-    }
-}
-
-/// A name that nobody has.
-fn nobody(form: &LoginForm) -> Record {
-    let name = hex::encode(secret::random::<8>());
-    Record {
-        name: format!("cn={name},{}", form.base).into(),
-        ..Record::default()
     }
 }
 

@@ -51,10 +51,11 @@ impl Relay<'_> {
         let before = std::mem::replace(&mut self.standing, standing);
         let logged_in = self.standing.identity.is_some()
             && (before.identity.is_none() || before.login_time != self.standing.login_time);
-        if logged_in {
-            self.welcome(before.level(), customer, backend).await;
-        } else if self.standing.level() < before.level() {
+        if self.standing.level() < before.level() {
+            // Also where a weaker login came in its place before anybody looked.
             self.lapse(customer, backend);
+        } else if logged_in {
+            self.welcome(before.level(), customer, backend).await;
         }
     }
 

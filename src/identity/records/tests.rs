@@ -167,6 +167,11 @@ fn what_was_fetched_replaces_nothing() {
             Err(Reason::RecordMismatch)
         );
     }
+    // A record that says nothing of it is no leave to say so oneself.
+    for fields in [json!({}), json!({"class": null})] {
+        let claimed = judge(json!({"segment": "gold"}), fields);
+        assert_eq!(claimed, Err(Reason::RecordMismatch));
+    }
     // Subject and level stay what was proven.
     let Verdict::Matched(identity) =
         rule.judge(&alice(json!({})), &found(json!({"class": "gold"})))
@@ -174,6 +179,14 @@ fn what_was_fetched_replaces_nothing() {
         panic!("refused")
     };
     assert_eq!((identity.subject(), identity.level), ("alice", Level(2)));
+}
+
+#[test]
+fn nobody_is_asked_for_what_is_too_long() {
+    let mail = Variable::parse("claims.mail").unwrap();
+    let value = |length: usize| mail.value(&alice(json!({"mail": "a".repeat(length)})));
+    assert!(value(MAX_VALUE).is_some());
+    assert_eq!(value(MAX_VALUE + 1), None);
 }
 
 #[test]

@@ -42,6 +42,8 @@ impl Limit {
 pub enum Who {
     /// The customer of this name on this channel, however it is written.
     Name(Box<str>, String),
+    /// The customer with this entry in the directory, by whatever name.
+    Entry(Box<str>, Box<str>),
     /// A client at this address: of an IPv6 one its network, which one client has whole.
     Address(IpAddr),
 }

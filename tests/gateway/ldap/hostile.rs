@@ -1,5 +1,7 @@
 //! Forms that are forged, guessed, or sent too often.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use super::{Visitor, counted, encode, gateway, leads, notice, posted, tables};
@@ -206,6 +208,79 @@ fn a_name_is_not_tried_too_often_however_it_is_written() {
     for _ in 0..3 {
         assert_eq!(alice.log_in("alice", "wrong").status, 422);
     }
+}
+
+#[test]
+fn a_customer_is_not_tried_too_often_by_whatever_name() {
+    let Some((gateway, _slapd)) =
+        gateway("throttle = { user = 3, address = 1000, per = \"30m\" }\nmax_failures = 100")
+    else {
+        return;
+    };
+    let names = ["alice", "alice@example.com", "al\u{ff49}ce"];
+    let mut mallory = Visitor::new(&gateway, "c1");
+    for name in names {
+        assert_eq!(mallory.log_in(name, "wrong").status, 422);
+    }
+    // That these are one customer is not told either.
+    for name in names {
+        let answer = mallory.log_in(name, PASSWORD);
+        assert_eq!((answer.status, &*notice(&answer)), (422, WRONG), "{name}");
+    }
+    gateway.clock.advance(Duration::from_secs(600));
+    let mut alice = Visitor::new(&gateway, "c2");
+    assert_eq!(
+        leads(&alice.log_in("alice@example.com", PASSWORD)),
+        "login-succeeded"
+    );
+}
+
+/// An LDAP server that finds the same entry for everybody, and does not say whether a
+/// password is right.
+fn hesitant() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let message = |id: u8, operation: &[u8]| {
+        let inside = [&[2, 1, id], operation].concat();
+        [&[0x30, inside.len() as u8], &inside[..]].concat()
+    };
+    let answer = move |request: &[u8]| {
+        // RFC 4511, section 4.2: a short message has its number at the same place.
+        let long = usize::from(request[1] & 0x80 != 0) * usize::from(request[1] & 0x7f);
+        let (id, operation) = (request[4 + long], request[5 + long]);
+        let uid = b"\x30\x0c\x04\x03uid\x31\x05\x04\x03ann";
+        let entry = [&b"\x64\x17\x04\x05cn=an\x30\x0e"[..], uid].concat();
+        let done = b"\x65\x07\x0a\x01\x00\x04\x00\x04\x00";
+        let found = [message(id, &entry), message(id, done)].concat();
+        (operation == 0x63).then_some(found)
+    };
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut request = [0; 4096];
+                while stream.read(&mut request).is_ok_and(|length| length > 7) {
+                    if let Some(found) = answer(&request) {
+                        stream.write_all(&found).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    at
+}
+
+#[test]
+fn a_server_that_hesitates_gives_no_more_tries() {
+    let directory = format!(
+        "[directory.people]\nkind = \"ldap\"\nurl = \"ldap://{}\"\nbase = \"dc=example,dc=com\"\n\
+         timeout = \"500ms\"",
+        hesitant()
+    );
+    let origin = bot();
+    let gateway = Gateway::start(&tables(&origin, "", "max_failures = 2", &directory));
+    let mut mallory = Visitor::new(&gateway, "c1");
+    assert_eq!(mallory.log_in("ann", "first").status, 503);
+    assert_eq!(leads(&mallory.log_in("ann", "second")), "login-failures");
 }
 
 #[test]
