@@ -84,7 +84,7 @@ async function play(page) {
   step("cancelling leaves everything as it was");
   await link.click();
   await page.getByRole("button", { name: "Cancel" }).click();
-  await chat(page, "The login was cancelled.");
+  await chat(page, "You cancelled the login.");
   assert.equal(page.url(), url);
   await mark(page, false);
 
@@ -164,6 +164,14 @@ async function playOn(way, page) {
   await say(page, "statement");
   await link.waitFor();
 
+  step(way + ": a login that is cancelled is told of in the chat");
+  const opened = way === "WebSocket" ? page.waitForEvent("popup") : page;
+  await link.click();
+  await (await opened).getByRole("button", { name: "Cancel" }).click();
+  await chat(page, "You cancelled the login.");
+  await mark(page, false);
+  assert.equal(await link.count(), 0);
+
   assert.deepEqual(complaints, []);
 }
 
@@ -223,8 +231,8 @@ function overhear(page) {
 function listen(page) {
   const complaints = [];
   page.on("console", (message) => {
-    // A wrong password, and a question whose login was cancelled.
-    const expected = /status of (403|410)/.test(message.text());
+    // A wrong password.
+    const expected = /status of 403/.test(message.text());
     if (message.type() === "error" && !expected) complaints.push(message.text());
   });
   page.on("pageerror", (error) => complaints.push(String(error)));
