@@ -402,6 +402,8 @@ fn reason(error: &Error) -> Reason {
         ErrorSource::Upstream => Reason::UpstreamUnavailable,
         ErrorSource::Downstream if timeout => Reason::BodyTimeout,
         ErrorSource::Downstream => Reason::BadBody,
+        // A body that we read ourselves: pingora's clock may be over before ours.
+        ErrorSource::Unset if *error.etype() == ErrorType::ReadTimedout => Reason::BodyTimeout,
         ErrorSource::Internal | ErrorSource::Unset => Reason::Internal,
     }
 }
