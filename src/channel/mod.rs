@@ -124,7 +124,7 @@ pub struct Login {
 pub enum LoginPlace {
     /// A page of the operator's, which signs what it returns.
     Page(Box<SigningPage>),
-    /// An OpenID provider.
+    /// An OpenID provider, or an OAuth server.
     Provider(Box<Provider>),
     /// A page of our own, for customers who live in a directory.
     Form(Box<LoginForm>),
@@ -152,7 +152,7 @@ impl Login {
         }
     }
 
-    /// The OpenID provider, where customers log in there.
+    /// The OpenID provider or OAuth server, where customers log in there.
     pub fn provider(&self) -> Option<&Provider> {
         match &self.place {
             LoginPlace::Provider(provider) => Some(provider),

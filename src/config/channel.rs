@@ -156,7 +156,8 @@ fn channel<'t>(
         .flatten()
         .filter(|_| !identifies)
     {
-        let help = "add an [[identity]], or an `authentication_url`, or `oidc`, or `login_page`";
+        let help =
+            "add an [[identity]], or an `authentication_url`, or `oidc`, `oauth` or `login_page`";
         node.error_key(Wrong::new(
             format!("`{}`: nobody is ever verified on this channel", node.name),
             help,

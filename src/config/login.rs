@@ -7,6 +7,7 @@ use super::channel::Shared;
 use super::identity::public_key;
 use super::linking::linking;
 use super::login_page::login_page;
+use super::oauth;
 use super::oidc::provider;
 use super::outcome::outcomes;
 use super::reader::{Node, Table, Wrong};
@@ -53,7 +54,7 @@ const OF_A_PAGE: &[&str] = &[
 ];
 
 /// Where customers can log in: at one of these.
-const PLACES: &[&str] = &["authentication_url", "oidc", "login_page"];
+const PLACES: &[&str] = &["authentication_url", "oidc", "oauth", "login_page"];
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -165,6 +166,7 @@ pub(super) fn login(table: &Table<'_>, shared: &Shared<'_>) -> Option<Login> {
     };
     let place = match node.name {
         "oidc" => provider(node, levels).map(|provider| LoginPlace::Provider(Box::new(provider))),
+        "oauth" => oauth::server(node, levels).map(|server| LoginPlace::Provider(Box::new(server))),
         "login_page" => login_page(node, shared).map(|form| LoginPlace::Form(Box::new(form))),
         _ => page(table, node).map(|page| LoginPlace::Page(Box::new(page))),
     };
@@ -178,6 +180,7 @@ pub(super) fn login(table: &Table<'_>, shared: &Shared<'_>) -> Option<Login> {
         );
         match other.name {
             "oidc" => drop(provider(other, levels)),
+            "oauth" => drop(oauth::server(other, levels)),
             _ => drop(login_page(other, shared)),
         }
     } else if node.name != "authentication_url" {
@@ -268,7 +271,7 @@ fn orphans(table: &Table<'_>) {
     if let Some(first) = found.first() {
         first.error_key(Wrong::new(
             format!("{} without `authentication_url`", names.join(", ")),
-            "name the page where customers log in, or write [channel.NAME.oidc] or [channel.NAME.login_page], or leave this out",
+            "name the page where customers log in, or write [channel.NAME.oidc], [channel.NAME.oauth] or [channel.NAME.login_page], or leave this out",
         ));
     }
 }

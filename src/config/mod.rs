@@ -16,6 +16,7 @@ mod linking;
 mod login;
 mod login_page;
 mod names;
+mod oauth;
 mod oidc;
 mod outcome;
 mod owner;

@@ -41,6 +41,7 @@ pub(super) fn provider(node: Node<'_>, levels: &Levels) -> Option<Provider> {
         .and_then(|node| node.duration_up_to(MINUTE));
     Some(Provider {
         issuer: issuer?,
+        oauth: None,
         client_id: client_id?,
         authentication: authentication?,
         scopes: scopes.unwrap_or(Some("openid".into()))?,
@@ -66,7 +67,7 @@ pub(super) fn provider(node: Node<'_>, levels: &Levels) -> Option<Provider> {
 }
 
 /// An issuer identifier, byte for byte as the provider writes it.
-fn issuer(node: Node<'_>) -> Option<Box<str>> {
+pub(super) fn issuer(node: Node<'_>) -> Option<Box<str>> {
     let url: Url = node.private_url("an OpenID provider")?;
     if url.query.is_some() {
         node.error("an issuer has no query");
@@ -83,16 +84,20 @@ fn issuer(node: Node<'_>) -> Option<Box<str>> {
 }
 
 fn authentication(table: &Table<'_>) -> Option<ClientAuthentication> {
-    let methods = [("basic", false), ("post", true)];
     let post = table.get("client_authentication");
-    let source = table.one_of(&["client_secret", "private_key"]);
-    let source = source?;
+    let source = table.one_of(&["client_secret", "private_key"])?;
     if source.name == "private_key" {
         if let Some(node) = post {
             node.clash(source, "`client_authentication` goes with `client_secret`");
         }
         return private_key(source);
     }
+    secret(source, post)
+}
+
+/// `client_secret`, and how it is sent.
+pub(super) fn secret(source: Node<'_>, post: Option<Node<'_>>) -> Option<ClientAuthentication> {
+    let methods = [("basic", false), ("post", true)];
     let post = post.map(|node| node.choice(&methods));
     let (secret, _) = source.secret_text()?;
     Some(match post.unwrap_or(Some(false))? {
@@ -145,7 +150,19 @@ fn private_key(node: Node<'_>) -> Option<ClientAuthentication> {
 
 /// `openid` is always among them.
 fn scopes(node: Node<'_>) -> Option<Box<str>> {
-    let named = node.list(|node| {
+    let named = words(node)?;
+    let mut scopes = vec!["openid".to_owned()];
+    for scope in named {
+        if !scopes.contains(&scope) {
+            scopes.push(scope);
+        }
+    }
+    Some(scopes.join(" ").into())
+}
+
+/// Scopes, one by one.
+pub(super) fn words(node: Node<'_>) -> Option<Vec<String>> {
+    node.list(|node| {
         node.parse(|text| {
             // RFC 6749, section 3.3.
             let legal = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
@@ -154,14 +171,7 @@ fn scopes(node: Node<'_>) -> Option<Box<str>> {
                 false => Ok(String::from(text)),
             }
         })
-    })?;
-    let mut scopes = vec!["openid".to_owned()];
-    for scope in named {
-        if !scopes.contains(&scope) {
-            scopes.push(scope);
-        }
-    }
-    Some(scopes.join(" ").into())
+    })
 }
 
 fn prompt(node: Node<'_>) -> Option<Box<str>> {

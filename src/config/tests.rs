@@ -2,6 +2,7 @@
 
 mod broken;
 mod canary;
+mod oauth;
 mod page;
 
 use std::fs;

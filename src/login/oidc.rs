@@ -1,5 +1,7 @@
 //! OpenID Connect as the login of a channel: the authorisation code flow with PKCE
-//! (OpenID Connect Core 1.0, RFC 7636, RFC 9207, RFC 9700).
+//! (OpenID Connect Core 1.0, RFC 7636, RFC 9207, RFC 9700), and OAuth 2.0 alone
+//! (RFC 6749): there the endpoints are configured and not discovered, no token is
+//! signed, and who logged in is what the userinfo endpoint says.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -21,6 +23,7 @@ pub mod id_token;
 pub mod logout;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, EncodingKey};
@@ -40,16 +43,19 @@ const OF_THE_TOKEN: &[&str] = &[
     "iss", "aud", "exp", "iat", "nbf", "jti", "nonce", "at_hash", "c_hash", "azp",
 ];
 
-/// An OpenID provider, as a channel uses it.
+/// An OpenID provider or an OAuth server, as a channel uses it.
 #[derive(Debug)]
 pub struct Provider {
-    /// Its issuer identifier, compared byte for byte.
+    /// Its issuer identifier, compared byte for byte; the authorisation URL of an OAuth
+    /// server that has none.
     pub issuer: Box<str>,
+    /// The endpoints of an OAuth server; those of an OpenID provider are discovered.
+    pub oauth: Option<Arc<Metadata>>,
     /// What it knows us by.
     pub client_id: Box<str>,
     /// How we prove to be that client.
     pub authentication: ClientAuthentication,
-    /// Scopes, separated by blanks; `openid` among them.
+    /// Scopes, separated by blanks; `openid` among them, unless it is an OAuth server.
     pub scopes: Box<str>,
     /// The claim with the subject.
     pub subject: Box<str>,
@@ -162,13 +168,16 @@ impl Provider {
         let acr = (!acr.is_empty()).then(|| acr.join(" "));
         let max_age = self.max_age.map(|age| age.as_secs().to_string());
         let (nonce, challenge) = (pending.nonce(), pending.code_challenge());
+        // Nothing that an OAuth server signs could say it again.
+        let nonce = self.oauth.is_none().then_some(&*nonce);
+        let scopes = Some(&*self.scopes).filter(|scopes| !scopes.is_empty());
         let pairs = [
             ("response_type", Some("code")),
             ("client_id", Some(&*self.client_id)),
             ("redirect_uri", Some(redirect_uri)),
-            ("scope", Some(&*self.scopes)),
+            ("scope", scopes),
             ("state", Some(pending.state())),
-            ("nonce", Some(&*nonce)),
+            ("nonce", nonce),
             ("code_challenge", Some(&*challenge)),
             ("code_challenge_method", Some("S256")),
             ("acr_values", acr.as_deref()),
@@ -187,15 +196,16 @@ impl Provider {
     }
 
     /// The provider's keys: read for the algorithms that it announces and the
-    /// operator accepts. `None` when these have none in common.
+    /// operator accepts. `None` when these have none in common, or there are no keys.
     pub fn keys(&self, metadata: &Metadata) -> Option<JwksUrl> {
+        let url = metadata.jwks_uri.clone()?;
         let announced = |algorithm: &&Algorithm| {
             let known = metadata.algorithms.as_ref();
             known.is_none_or(|known| known.contains(*algorithm))
         };
         let algorithms: Vec<_> = self.algorithms.iter().filter(announced).copied().collect();
         (!algorithms.is_empty()).then(|| JwksUrl {
-            url: metadata.jwks_uri.clone(),
+            url,
             algorithms,
             refresh: Duration::from_secs(10 * 60),
             cooldown: Duration::from_secs(10),
@@ -204,12 +214,15 @@ impl Provider {
 
     /// The claims that are kept of a customer, and what a logout goes by: the
     /// provider's name for the session, and for the customer where ours is another.
+    /// An OAuth server logs nobody out.
     fn keep(&self, claims: &Map<String, Value>) -> Map<String, Value> {
         let wanted = |name: &str| match &self.claims {
             Some(wanted) => wanted.iter().any(|known| **known == *name),
             None => !OF_THE_TOKEN.contains(&name) && name != "sub",
         };
-        let logout = |name: &str| name == "sid" || name == "sub" && *self.subject != *"sub";
+        let logout = |name: &str| {
+            self.oauth.is_none() && (name == "sid" || name == "sub" && *self.subject != *"sub")
+        };
         claims
             .iter()
             .filter(|(name, _)| wanted(name) || logout(name))

@@ -17,6 +17,7 @@ mod ldap;
 mod levels;
 mod linking;
 mod logout;
+mod oauth;
 mod oidc;
 mod openai_stream;
 mod operating;

@@ -1,4 +1,6 @@
 //! An OpenID provider that does what a test tells it to: correct unless it is made to lie.
+//! Asked without `openid` and nonce, it is an OAuth server, which gives no ID token and
+//! names itself nowhere.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -61,7 +63,8 @@ pub struct Plan {
 struct Authorization {
     redirect_uri: String,
     challenge: String,
-    nonce: String,
+    /// None asks for no ID token.
+    nonce: Option<String>,
     subject: String,
 }
 
@@ -115,12 +118,25 @@ impl Provider {
         )
     }
 
+    /// The table of a channel that takes this for an OAuth server, `more` in it.
+    pub fn oauth(&self, channel: &str, more: &str) -> String {
+        let at = self.issuer();
+        format!(
+            "[channel.{channel}.oauth]\nauthorization_url = \"{at}/auth\"\n\
+             token_url = \"{at}/token\"\nuserinfo_url = \"{at}/userinfo\"\n\
+             client_id = \"{CLIENT}\"\nclient_secret = \"{SECRET}\"\n{more}\n"
+        )
+    }
+
     /// The customer logs in at an authorization URL; where the browser goes then.
     ///
     /// # Panics
     /// When the URL is not one of a client that does all it should.
     pub fn log_in(&self, url: &str) -> String {
         let code = self.code(url);
+        if parameter(url, "nonce").is_none() {
+            return self.back(url, &[("code", code.as_str())]);
+        }
         let issuer = self.issuer();
         self.back(url, &[("code", code.as_str()), ("iss", issuer.as_str())])
     }
@@ -133,14 +149,18 @@ impl Provider {
         assert_eq!(value("response_type"), "code");
         assert_eq!(value("client_id"), CLIENT);
         assert_eq!(value("code_challenge_method"), "S256");
-        assert!(value("scope").split(' ').any(|scope| scope == "openid"));
-        assert!(value("state").len() >= 43 && value("nonce").len() >= 43);
+        let nonce = parameter(url, "nonce");
+        let scopes = parameter(url, "scope").unwrap_or_default();
+        let openid = scopes.split(' ').any(|scope| scope == "openid");
+        assert_eq!(openid, nonce.is_some());
+        assert!(nonce.as_ref().is_none_or(|nonce| nonce.len() >= 43));
+        assert!(value("state").len() >= 43);
         plan.next += 1;
         let code = format!("code-canary-{}", plan.next);
         let authorization = Authorization {
             redirect_uri: value("redirect_uri"),
             challenge: value("code_challenge"),
-            nonce: value("nonce"),
+            nonce,
             subject: plan.subject.clone(),
         };
         plan.codes.insert(code.clone(), authorization);
@@ -226,11 +246,15 @@ impl Plan {
         if verifier != granted.challenge || value("redirect_uri") != granted.redirect_uri {
             return refuse("invalid_grant");
         }
+        let bearer = json!({"access_token": "access-canary", "token_type": "Bearer"});
+        let Some(nonce) = granted.nonce else {
+            return Reply::json(&bearer);
+        };
         let claims = over(
             json!({
                 "iss": self.issuer, "aud": CLIENT, "sub": granted.subject,
                 "iat": self.now, "exp": self.now + 60, "auth_time": self.now,
-                "nonce": granted.nonce, "sid": format!("session of {}", granted.subject),
+                "nonce": nonce, "sid": format!("session of {}", granted.subject),
                 "email": "alice@example.com", "amr": ["pwd"],
             }),
             &self.claims,
@@ -239,9 +263,7 @@ impl Plan {
             Some(forge) => forge(&claims),
             None => self.sign(&claims),
         };
-        Reply::json(&json!({
-            "id_token": token, "access_token": "access-canary", "token_type": "Bearer",
-        }))
+        Reply::json(&over(bearer, &json!({ "id_token": token })))
     }
 
     fn knows(&self, seen: &Seen, form: &str) -> bool {

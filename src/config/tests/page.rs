@@ -40,13 +40,15 @@ fn completed(example: &str) -> String {
         "side_call]",
         "resume =",
         "oidc]",
+        "oauth]",
         "login_page]",
         "link]",
         "match]",
         "outcome]",
     ];
-    let elsewhere =
-        example.contains("channel.web.oidc") || example.contains("channel.web.login_page");
+    let elsewhere = ["oidc", "oauth", "login_page"]
+        .iter()
+        .any(|place| example.contains(&format!("channel.web.{place}")));
     let logs_in = logs_in.iter().any(|word| example.contains(word));
     let bare = !example.starts_with('[');
     let mut text = String::new();

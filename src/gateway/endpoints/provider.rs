@@ -1,4 +1,5 @@
-//! The login at an OpenID provider: there, back, and the logout behind the back.
+//! The login at an OpenID provider or an OAuth server: there, back, and the logout
+//! behind the back.
 
 use std::sync::Arc;
 
@@ -161,10 +162,8 @@ async fn arrive(
             interaction.end_attempt(&token, &callback.state.hash(), &browser, now)
         })
         .await??;
-    match &callback.issuer {
-        Some(issuer) if **issuer != *provider.issuer => return Err(Reason::LoginIssuer),
-        None if metadata.names_itself => return Err(Reason::LoginIssuer),
-        _ => {}
+    if !metadata.is_of(callback.issuer.as_deref()) {
+        return Err(Reason::LoginIssuer);
     }
     let login = match &callback.outcome {
         Ok(code) => {
@@ -180,7 +179,7 @@ async fn arrive(
             );
             Ok(identity.await?)
         }
-        Err(denial) => match denial.reason() {
+        Err(denial) => match provider.denied(*denial) {
             reason @ (Reason::LoginCancelled | Reason::LoginFailed) => Err(reason),
             reason => return Err(reason),
         },
@@ -203,7 +202,12 @@ async fn identify(
     let tokens = provider
         .exchange(metadata, code, seed, redirect_uri, outbound, now)
         .await?;
-    let text = std::str::from_utf8(tokens.id_token.expose()).map_err(|_| Reason::ProofMalformed)?;
+    if provider.oauth.is_some() {
+        let claims = provider.userinfo(metadata, &tokens, outbound).await?;
+        return provider.vouched(claims, demanded);
+    }
+    let id_token = tokens.id_token.as_ref().ok_or(Reason::ProviderError)?;
+    let text = std::str::from_utf8(id_token.expose()).map_err(|_| Reason::ProofMalformed)?;
     let (algorithm, claims) = provider.verify(metadata, text, &state.caches, now).await?;
     let wanted = Wanted {
         seed,
@@ -212,9 +216,7 @@ async fn identify(
         access_token: tokens.access_token.as_ref(),
     };
     provider.check(&claims, &wanted, state.clock.now())?;
-    let more = provider
-        .userinfo(metadata, &tokens, &claims, outbound)
-        .await?;
+    let more = provider.more(metadata, &tokens, &claims, outbound).await?;
     provider.identity(claims, more, demanded)
 }
 
@@ -251,6 +253,10 @@ pub(super) async fn log_out(
 /// Revokes every interaction of the channel that the token concerns.
 async fn revoke(state: &Arc<State>, channel: &Arc<Channel>, token: &str) -> Result<Reason, Reason> {
     let provider = provider(channel)?;
+    if provider.oauth.is_some() {
+        // It signs nothing.
+        return Err(Reason::ReturnChannel);
+    }
     let metadata = metadata(state, provider).await?;
     let now = state.clock.now();
     let (_, claims) = provider
@@ -324,6 +330,9 @@ fn provider(channel: &Channel) -> Result<&Provider, Reason> {
 }
 
 async fn metadata(state: &State, provider: &Provider) -> Result<Arc<Metadata>, Reason> {
+    if let Some(metadata) = &provider.oauth {
+        return Ok(metadata.clone());
+    }
     let now = state.clock.now();
     let timeout = provider.timeout;
     state

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::Provider;
 use super::attempt::State;
 use crate::message::target::pairs;
 use crate::reason::Reason;
@@ -9,6 +10,20 @@ use crate::secret::Secret;
 
 /// Longest query that is read, in bytes.
 pub const MAX_LEN: usize = 16 << 10;
+
+/// Errors of RFC 6749, section 4.1.2.1, and OpenID Connect Core 1.0, section 3.1.2.6,
+/// that say that a request is wrong.
+const STANDARD: &[&str] = &[
+    "invalid_request",
+    "unauthorized_client",
+    "unsupported_response_type",
+    "invalid_scope",
+    "invalid_request_uri",
+    "invalid_request_object",
+    "request_not_supported",
+    "request_uri_not_supported",
+    "registration_not_supported",
+];
 
 /// The parameters of a callback. Nothing in it is true yet but its form.
 pub struct Callback {
@@ -32,6 +47,8 @@ pub enum Denial {
     Later,
     /// The provider does not take our request: the configuration of one of us is wrong.
     Refused,
+    /// A word that no specification has.
+    Other,
 }
 
 impl Callback {
@@ -86,18 +103,25 @@ impl Denial {
                     error = super::exchange::known(error),
                     "the provider refuses our request: see its own log"
                 );
-                Self::Refused
+                match STANDARD.contains(&error) {
+                    true => Self::Refused,
+                    false => Self::Other,
+                }
             }
         }
     }
+}
 
-    /// The reason code of this outcome.
-    pub const fn reason(self) -> Reason {
-        match self {
-            Self::Cancelled => Reason::LoginCancelled,
-            Self::Failed => Reason::LoginFailed,
-            Self::Later => Reason::ProviderUnavailable,
-            Self::Refused => Reason::ProviderError,
+impl Provider {
+    /// The reason code of a denial. An OAuth server may have words of its own for a
+    /// login that did not succeed; of an OpenID provider they say that something is wrong.
+    pub fn denied(&self, denial: Denial) -> Reason {
+        match denial {
+            Denial::Cancelled => Reason::LoginCancelled,
+            Denial::Failed => Reason::LoginFailed,
+            Denial::Other if self.oauth.is_some() => Reason::LoginFailed,
+            Denial::Later => Reason::ProviderUnavailable,
+            Denial::Refused | Denial::Other => Reason::ProviderError,
         }
     }
 }
@@ -129,8 +153,9 @@ mod tests {
             ("unmet_authentication_requirements", Denial::Failed),
             ("temporarily_unavailable", Denial::Later),
             ("invalid_scope", Denial::Refused),
-            ("%0d%0a", Denial::Refused),
-            ("", Denial::Refused),
+            ("user_suspended", Denial::Other),
+            ("%0d%0a", Denial::Other),
+            ("", Denial::Other),
         ] {
             let found = read(&format!("error={error}&error_description=x&state=STATE")).unwrap();
             assert_eq!(found.outcome.unwrap_err(), denial, "{error}");

@@ -19,14 +19,14 @@ use crate::time::Time;
 /// The endpoints of a provider and what it can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metadata {
-    /// Its issuer identifier.
-    pub issuer: Box<str>,
+    /// Its issuer identifier, if it has one.
+    pub issuer: Option<Box<str>>,
     /// Where browsers are sent.
     pub authorization_endpoint: Box<str>,
     /// Where a code is exchanged.
     pub token_endpoint: Box<str>,
-    /// Its keys.
-    pub jwks_uri: Box<str>,
+    /// Its keys, if it signs anything.
+    pub jwks_uri: Option<Box<str>>,
     /// Where more is told of a customer.
     pub userinfo_endpoint: Option<Box<str>>,
     /// The algorithms of its ID tokens that are known here; `None` where it does not say.
@@ -53,15 +53,24 @@ impl Metadata {
         };
         let need = |name: &str| endpoint(name)?.ok_or_else(|| format!("there is no {name}"));
         Ok(Self {
-            issuer: issuer.into(),
+            issuer: Some(issuer.into()),
             authorization_endpoint: need("authorization_endpoint")?,
             token_endpoint: need("token_endpoint")?,
-            jwks_uri: need("jwks_uri")?,
+            jwks_uri: Some(need("jwks_uri")?),
             userinfo_endpoint: endpoint("userinfo_endpoint")?,
             algorithms: algorithms(&document),
             names_itself: document.get("authorization_response_iss_parameter_supported")
                 == Some(&Value::Bool(true)),
         })
+    }
+
+    /// Whether a callback with this `iss` is of this provider (RFC 9207, section 2.4).
+    pub fn is_of(&self, issuer: Option<&str>) -> bool {
+        match (&self.issuer, issuer) {
+            (None, _) => true,
+            (Some(own), Some(named)) => **own == *named,
+            (Some(_), None) => !self.names_itself,
+        }
     }
 }
 

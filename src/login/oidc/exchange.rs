@@ -30,14 +30,14 @@ const ASSERTION: Duration = Duration::from_secs(60);
 /// What a code was worth.
 #[derive(Debug)]
 pub struct Tokens {
-    /// The ID token, not verified yet.
-    pub id_token: Secret,
+    /// The ID token, not verified yet; always there unless it is an OAuth server.
+    pub id_token: Option<Secret>,
     /// The access token, if it is one that a bearer may use.
     pub access_token: Option<Secret>,
 }
 
 impl Provider {
-    /// Exchanges a code (OpenID Connect Core 1.0, section 3.1.3). Errors:
+    /// Exchanges a code (RFC 6749, section 4.1.3; OpenID Connect Core 1.0, section 3.1.3). Errors:
     /// `LoginCode` when the provider does not take the code, `ProviderUnavailable`
     /// when it cannot be asked now, `ProviderError` for any other answer.
     pub async fn exchange(
@@ -71,19 +71,28 @@ impl Provider {
         }
         let bearer = text("token_type").is_some_and(|kind| kind.eq_ignore_ascii_case("bearer"));
         let access_token = text("access_token").filter(|_| bearer).map(Secret::new);
-        let Some(id_token) = text("id_token").map(Secret::new) else {
-            tracing::warn!(issuer = &*self.issuer, "the provider gives no ID token");
-            return Err(Reason::ProviderError);
-        };
-        Ok(Tokens {
-            id_token,
+        let tokens = Tokens {
+            id_token: text("id_token").map(Secret::new),
             access_token,
-        })
+        };
+        let lacks = match &self.oauth {
+            None => tokens.id_token.is_none().then_some("ID token"),
+            Some(_) => tokens.access_token.is_none().then_some("bearer token"),
+        };
+        if let Some(lacks) = lacks {
+            tracing::warn!(
+                issuer = &*self.issuer,
+                error = text("error").map_or("", known),
+                "the provider gives no {lacks}"
+            );
+            return Err(Reason::ProviderError);
+        }
+        Ok(tokens)
     }
 
-    /// Asks the userinfo endpoint, where that is configured (section 5.3). What it
-    /// says counts only if it speaks of the subject of the ID token.
-    pub async fn userinfo(
+    /// Asks the userinfo endpoint of an OpenID provider, where that is configured
+    /// (section 5.3). What it says counts only if it speaks of the subject of the ID token.
+    pub async fn more(
         &self,
         metadata: &Metadata,
         tokens: &Tokens,
@@ -93,6 +102,23 @@ impl Provider {
         if !self.userinfo {
             return Ok(Map::new());
         }
+        let more = self.userinfo(metadata, tokens, outbound).await?;
+        let subject = |claims: &Map<String, Value>| {
+            claims.get("sub").and_then(Value::as_str).map(str::to_owned)
+        };
+        match subject(&more).is_some() && subject(&more) == subject(claims) {
+            true => Ok(more),
+            false => Err(Reason::ProofClaim),
+        }
+    }
+
+    /// Asks the userinfo endpoint whose access token it is.
+    pub async fn userinfo(
+        &self,
+        metadata: &Metadata,
+        tokens: &Tokens,
+        outbound: &Outbound,
+    ) -> Result<Map<String, Value>, Reason> {
         let (Some(endpoint), Some(token)) = (&metadata.userinfo_endpoint, &tokens.access_token)
         else {
             tracing::warn!(issuer = &*self.issuer, "the provider offers no userinfo");
@@ -116,17 +142,11 @@ impl Provider {
             );
             return Err(Reason::ProviderError);
         }
-        let Some(more) = object(answer.body()) else {
+        let claims = object(answer.body()).filter(|_| says_json(&answer));
+        if claims.is_none() {
             tracing::warn!(issuer = &*self.issuer, "userinfo is not a JSON object");
-            return Err(Reason::ProviderError);
-        };
-        let subject = |claims: &Map<String, Value>| {
-            claims.get("sub").and_then(Value::as_str).map(str::to_owned)
-        };
-        match subject(&more).is_some() && subject(&more) == subject(claims) {
-            true => Ok(more),
-            false => Err(Reason::ProofClaim),
         }
+        claims.ok_or(Reason::ProviderError)
     }
 
     /// Reads a token and verifies its signature with the provider's keys; the claims
@@ -279,6 +299,15 @@ impl Provider {
 fn encoded(secret: &Secret) -> Result<String, Reason> {
     let text = std::str::from_utf8(secret.expose()).map_err(|_| Reason::Internal)?;
     Ok(encode(text))
+}
+
+/// Whether an answer is JSON by its type: what only looks like it is not meant to be read so.
+fn says_json(answer: &Response<Bytes>) -> bool {
+    let kind = answer.headers().get(CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    let kind = kind.to_ascii_lowercase();
+    kind == "application/json" || kind.starts_with("application/") && kind.ends_with("+json")
 }
 
 /// A JSON object with one reading only.

@@ -106,6 +106,16 @@ impl Provider {
         }
     }
 
+    /// The customer that an OAuth server speaks of. Errors: `ProofClaim` without a
+    /// subject; `LoginLevel` when the login does not reach what was demanded.
+    pub fn vouched(&self, claims: Map<String, Value>, demanded: Level) -> Result<Identity, Reason> {
+        let identity = self.identity(claims, Map::new(), demanded)?;
+        match identity.level >= demanded {
+            true => Ok(identity),
+            false => Err(Reason::LoginLevel),
+        }
+    }
+
     /// The customer that checked claims speak of. `more` are the claims of the
     /// userinfo endpoint; those of the ID token win.
     pub fn identity(

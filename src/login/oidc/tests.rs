@@ -17,6 +17,7 @@ const TWO: Level = Level(2);
 fn provider() -> Provider {
     Provider {
         issuer: ISSUER.into(),
+        oauth: None,
         client_id: "us".into(),
         authentication: ClientAuthentication::Basic(Secret::new("secret-canary")),
         scopes: "openid email".into(),
@@ -34,10 +35,10 @@ fn provider() -> Provider {
 
 fn metadata() -> Metadata {
     Metadata {
-        issuer: ISSUER.into(),
+        issuer: Some(ISSUER.into()),
         authorization_endpoint: "https://op.example/auth".into(),
         token_endpoint: "https://op.example/token".into(),
-        jwks_uri: "https://op.example/jwks".into(),
+        jwks_uri: Some("https://op.example/jwks".into()),
         userinfo_endpoint: None,
         algorithms: None,
         names_itself: false,
@@ -124,6 +125,69 @@ fn claims_are_kept_as_they_are_wanted() {
     assert_eq!(identity.claims()["email"], "e");
     assert_eq!(identity.claims()["phone"], "p");
     assert_eq!(subject(&claims, "none"), Err(Reason::ProofClaim));
+}
+
+/// An OAuth server: no keys, no name.
+fn server() -> Provider {
+    let metadata = Metadata {
+        issuer: None,
+        jwks_uri: None,
+        ..metadata()
+    };
+    Provider {
+        oauth: Some(metadata.into()),
+        scopes: "".into(),
+        ..provider()
+    }
+}
+
+#[test]
+fn an_oauth_server_is_asked_for_nothing_that_it_would_sign() {
+    let server = server();
+    let metadata = server.oauth.as_deref().unwrap();
+    let pending = Pending::new(&TokenHash([1; 32]));
+    let url = server.authorization_url(metadata, &pending, "https://us.example/back", TWO);
+    let found = pairs(url.split_once('?').unwrap().1);
+    let names: Vec<_> = found.iter().map(|(name, _)| &**name).collect();
+    let wanted = "response_type client_id redirect_uri state code_challenge code_challenge_method";
+    assert_eq!(names.join(" "), wanted);
+    assert!(server.keys(metadata).is_none());
+    assert!(metadata.is_of(None) && metadata.is_of(Some("https://any.example")));
+}
+
+#[test]
+fn an_oauth_server_vouches_for_a_customer() {
+    let mut server = server();
+    let claims = || map(json!({"sub": "s", "id": 7, "sid": "x", "email": "e"}));
+    let alice = server.vouched(claims(), TWO).unwrap();
+    assert_eq!((alice.subject(), alice.level), ("s", TWO));
+    server.subject = "id".into();
+    server.claims = Some(vec!["email".into()]);
+    let alice = server.vouched(claims(), TWO).unwrap();
+    assert_eq!(alice.subject(), "7");
+    let kept: Vec<String> = alice.claims().keys().cloned().collect();
+    assert_eq!(kept, ["email"]);
+    assert_eq!(
+        server.vouched(Map::new(), TWO).unwrap_err(),
+        Reason::ProofClaim
+    );
+    server.levels.otherwise = Some(Level(1));
+    assert_eq!(
+        server.vouched(claims(), TWO).unwrap_err(),
+        Reason::LoginLevel
+    );
+}
+
+#[test]
+fn the_name_in_a_callback_is_the_providers() {
+    let quiet = metadata();
+    assert!(quiet.is_of(None) && quiet.is_of(Some(ISSUER)));
+    assert!(!quiet.is_of(Some("https://op.example/")) && !quiet.is_of(Some("")));
+    let loud = Metadata {
+        names_itself: true,
+        ..metadata()
+    };
+    assert!(!loud.is_of(None) && loud.is_of(Some(ISSUER)));
 }
 
 #[test]
