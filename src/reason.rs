@@ -198,7 +198,7 @@ reasons! {
     /// A login form that was not sent by the page and the browser that it was made for.
     LoginForged "login-forged" 403 "The login could not be completed.";
     /// As many logins by this login URL failed as may: it is closed.
-    LoginFailures "login-failures" 403 "The login did not succeed.";
+    LoginFailures "login-failures" 200 "The login did not succeed.";
     /// The directory has more than one record for the name that a customer gave.
     DirectoryAmbiguous "directory-ambiguous" 422 "The login did not succeed.";
     /// The directory does not answer just now. The login URL stays good.

@@ -177,7 +177,7 @@ fn the_page_quotes_the_samples() {
 #[test]
 fn the_page_names_every_code_that_a_login_page_can_get() {
     let page = read("docs/login-pages.md");
-    // What a provider's login ends with, and a stream.
+    // What a provider's login, and one on a page of ours, ends with, and a stream.
     let others = [
         Reason::LoginState,
         Reason::LoginBrowser,
@@ -187,6 +187,10 @@ fn the_page_names_every_code_that_a_login_page_can_get() {
         Reason::LoginStale,
         Reason::LoginLevel,
         Reason::LoginEnded,
+        Reason::LoginCredentials,
+        Reason::LoginGroup,
+        Reason::LoginThrottled,
+        Reason::LoginForged,
     ];
     let ours = |reason: &&Reason| {
         let code = reason.code();
