@@ -13,7 +13,7 @@ use super::State;
 use super::exchange::Exchange;
 use super::respond::Reply;
 use super::resume::end_to_end;
-use super::verdict;
+use super::{verdict, webhook};
 use crate::channel::{ChallengeTemplate, Channel, Login, Resume, SigningPage};
 use crate::config::Config;
 use crate::decision::{self, Asker, ForAnswer};
@@ -100,18 +100,24 @@ pub(super) async fn ask(
     let message = client
         .then(|| message(session, exchange, channel, answer, level))
         .flatten();
-    let envelope = match (&message, leg) {
-        (Some(message), _) => Some(message.envelope()),
-        (None, leg) => leg.map(Withheld::nothing),
-    };
+    let came = message.as_ref().map(|message| message.headers.clone());
+    let leg = message.as_ref().map(|message| message.leg.clone()).or(leg);
     let message = message.zip(login.release().map(|release| release.bounds));
-    let envelope = envelope.filter(|_| tells);
-    let urls = issue(state, exchange, level, held, message, envelope, now).await?;
+    let urls = issue(state, exchange, level, held, message, now).await?;
     let values = values(exchange, session, answer, login, &urls, level, now)?;
     let reply = exchange.template(login).reply(&values).map_err(|error| {
         tracing::error!(channel = %channel.name, %error, "the challenge could not be written");
         Reason::ChallengeImpossible
     })?;
+    if let Some(leg) = leg.filter(|_| tells) {
+        // The outcome goes where the challenge goes, and tells no more of what is withheld.
+        let headers = came.map(|came| webhook::addressed(reply.headers.clone(), &came));
+        let envelope = Withheld {
+            headers: headers.unwrap_or_default(),
+            ..Withheld::nothing(leg)
+        };
+        address(state, exchange, &envelope, now).await?;
+    }
     let level = exchange.config.level_name(level);
     Ok(step_up(reply, answer, level, &urls.login))
 }
@@ -134,7 +140,7 @@ pub(super) async fn url(
     };
     let held = held.map(|request| Held::Request(Box::new(request)));
     let now = state.clock.now();
-    let urls = issue(state, exchange, level, held, None, None, now).await?;
+    let urls = issue(state, exchange, level, held, None, now).await?;
     Ok(urls.login)
 }
 
@@ -154,7 +160,6 @@ async fn issue(
     level: Level,
     held: Option<Held>,
     message: Option<(Withheld, Bounds)>,
-    envelope: Option<Withheld>,
     now: Time,
 ) -> Result<Urls, Reason> {
     let route = exchange.route().ok_or(Reason::Internal)?;
@@ -190,9 +195,6 @@ async fn issue(
             });
             let held = latest.or_else(|| held.clone());
             interaction.challenge(outstanding.clone(), held, exchange.evidence)?;
-            if let Some(envelope) = &envelope {
-                interaction.address(envelope.clone());
-            }
             let lost = message.as_ref().and_then(|(message, bounds)| {
                 let kept = interaction.withhold(message.clone(), bounds, exchange.evidence);
                 kept.err()
@@ -223,6 +225,24 @@ async fn issue(
         resume,
         code: token.hash().code(),
     })
+}
+
+/// Notes where the outcome of the login is told.
+async fn address(
+    state: &State,
+    exchange: &Exchange,
+    envelope: &Withheld,
+    now: Time,
+) -> Result<(), Reason> {
+    let route = exchange.route().ok_or(Reason::Internal)?;
+    let key = exchange.key.as_ref().ok_or(Reason::ChallengeImpossible)?;
+    let clocks = &route.channel.clocks;
+    let note = state.store.update(key, clocks, now, |slot| {
+        if let Some(interaction) = slot {
+            interaction.address(envelope.clone());
+        }
+    });
+    note.await
 }
 
 /// Where the customer logs in: the operator's page, or our own address that leads on

@@ -7,7 +7,7 @@ use super::State;
 use super::exchange::Exchange;
 use super::{notice, resume};
 use crate::channel::linking::Word;
-use crate::channel::{Channel, Ended, Kind, Route};
+use crate::channel::{Channel, Kind, Route};
 use crate::interaction::{Interaction, Key};
 use crate::login::LoginToken;
 use crate::message::RequestView;
@@ -91,13 +91,7 @@ async fn link(
         })
         .await?;
     let config = &exchange.config;
-    let (ended, identity) = match &bound {
-        Ok((_, identity)) => (Some(Ended::Success), Some(&**identity)),
-        Err(reason) => (Ended::of(*reason), None),
-    };
-    if let Some(ended) = ended {
-        notice::tell(state, config, channel, &place, ended, identity).await;
-    }
+    notice::tell_bound(state, config, channel, &place, &bound).await;
     let (redeemed, identity) = bound?;
     resume::after_login(state, config, channel, key, identity, redeemed, now);
     Ok(Reason::LoginSucceeded)

@@ -13,7 +13,8 @@ use super::{State, release};
 use crate::channel::outcome::{Ended, Outcomes};
 use crate::channel::{Channel, Login};
 use crate::config::Config;
-use crate::interaction::{Evidence, Identity, Interaction, Key, Leg};
+use crate::interaction::{Evidence, Identity, Interaction, Key, Leg, Redeemed};
+use crate::reason::Reason;
 
 /// Tells the chat.
 pub(super) async fn tell(
@@ -40,10 +41,30 @@ pub(super) async fn tell(
     let Ok(Some(mut message)) = sent.await else {
         return;
     };
-    message
-        .headers
-        .extend(kind.map(|kind| (CONTENT_TYPE, kind)));
+    if let Some(kind) = kind {
+        message.headers.insert(CONTENT_TYPE, kind);
+    }
     release::send(state, config, channel, key, message);
+}
+
+/// Tells the chat whether a login is its own.
+pub(super) async fn tell_bound(
+    state: &Arc<State>,
+    config: &Arc<Config>,
+    channel: &Arc<Channel>,
+    key: &Key,
+    bound: &Result<(Redeemed, Arc<Identity>), Reason>,
+) {
+    let ended = match bound {
+        Ok(_) => Some(Ended::Success),
+        // There may be a newer login URL, whose time is not over.
+        Err(Reason::TokenExpired) => return give_up(state, config, channel, key).await,
+        Err(reason) => Ended::of(*reason),
+    };
+    let identity = bound.as_ref().ok().map(|(_, identity)| &**identity);
+    if let Some(ended) = ended {
+        tell(state, config, channel, key, ended, identity).await;
+    }
 }
 
 /// What the chat is told, and its type; `None` where nothing is.

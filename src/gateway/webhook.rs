@@ -79,18 +79,22 @@ pub(super) async fn judge(
             let reply = challenge(state, session, exchange, &view, level).await?;
             let name = channel.flags.get(flag).map_or("", |flag| &*flag.name);
             tracing::debug!(request_id = %exchange.id(), flag = name, "challenged");
-            let mut outgoing = reply.headers;
-            for name in ADDRESS {
-                for value in headers.get_all(name) {
-                    outgoing.append(name.clone(), value.clone());
-                }
-            }
             exchange.reason = Reason::Flagged;
-            exchange.outgoing = Some(outgoing);
+            exchange.outgoing = Some(addressed(reply.headers, headers));
             exchange.edited = Some(reply.body);
             Ok(())
         }
     }
+}
+
+/// The head of what goes in a withheld request's place.
+pub(super) fn addressed(mut ours: HeaderMap, came: &HeaderMap) -> HeaderMap {
+    for name in ADDRESS {
+        for value in came.get_all(name) {
+            ours.append(name.clone(), value.clone());
+        }
+    }
+    ours
 }
 
 /// Waits for messages to the same customer that are being released, as long as one

@@ -54,12 +54,9 @@ impl Withheld {
         }
     }
 
-    /// Nothing yet, for everybody, to where this message goes and with its headers.
-    pub fn envelope(&self) -> Self {
-        Self {
-            headers: self.headers.clone(),
-            ..Self::nothing(self.leg.clone())
-        }
+    /// Whether everybody may read it, and on this leg.
+    pub(super) fn is_notice(&self, leg: &Leg) -> bool {
+        self.level == Level::ANONYMOUS && self.leg == *leg
     }
 
     /// Approximate size in bytes, heap included.
@@ -125,15 +122,12 @@ impl Outbox {
 
     /// Whether anything is kept on this leg that everybody may read.
     pub(super) fn has_notice(&self, leg: &Leg) -> bool {
-        let open = |known: &Withheld| known.level == Level::ANONYMOUS && known.leg == *leg;
-        self.0.iter().any(open)
+        self.0.iter().any(|known| known.is_notice(leg))
     }
 
-    /// Hands out what `level` reaches on the legs that are asked for, oldest first.
-    pub(super) fn take(&mut self, level: Level, legs: impl Fn(&Leg) -> bool) -> Vec<Withheld> {
-        self.0
-            .extract_if(.., |message| message.level <= level && legs(&message.leg))
-            .collect()
+    /// Hands out what is asked for, oldest first.
+    pub(super) fn take(&mut self, wanted: impl Fn(&Withheld) -> bool) -> Vec<Withheld> {
+        self.0.extract_if(.., |message| wanted(message)).collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {

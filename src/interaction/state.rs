@@ -387,7 +387,9 @@ impl Interaction {
         let Some(rare) = self.rare.as_mut().filter(|_| level > Level::ANONYMOUS) else {
             return Vec::new();
         };
-        let released = rare.outbox.take(level, legs);
+        let withheld = Level(1)..=level;
+        let reached = |message: &Withheld| withheld.contains(&message.level) && legs(&message.leg);
+        let released = rare.outbox.take(reached);
         self.slim();
         released
     }

@@ -226,7 +226,8 @@ fn a_client_of_webhooks_is_sent_it() {
     let tables = webhooks::channel(&api, &client, "", OUTCOME, "");
     let gateway = Gateway::start(&tables);
     let hook = webhooks::hook(&webhooks::protected("c", "one"));
-    let sent = hook.header("X-Platform-Key", "k");
+    let sent = hook.header("Authorization", "Bearer k");
+    let sent = sent.header("X-Preview", CANARY);
     assert_eq!(gateway.browser().send(sent).status, 200);
     let challenge = client.last();
     let url = webhooks::login_url(&challenge);
@@ -237,7 +238,10 @@ fn a_client_of_webhooks_is_sent_it() {
         (all.iter().filter(told).count() == 2).then(|| all.last().cloned())?
     });
     assert_eq!((told.method.as_str(), &*told.target), ("POST", "/hook/c"));
+    // The head is the challenge's: that of what is withheld would tell of it.
+    assert_eq!(told.all("content-type").count(), 1);
     assert_eq!(told.header("content-type"), Some("application/json"));
-    assert_eq!(told.header("x-platform-key"), Some("k"));
+    assert_eq!(told.header("authorization"), Some("Bearer k"));
+    assert_eq!(told.header("x-challenge"), challenge.header("x-challenge"));
     assert!(!told.contains(CANARY));
 }

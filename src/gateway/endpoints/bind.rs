@@ -145,13 +145,7 @@ impl Bound {
             })
             .await?;
         let (config, channel, key) = (&exchange.config, &self.channel, &self.key);
-        let (ended, identity) = match &bound {
-            Ok((_, identity)) => (Some(Ended::Success), Some(&**identity)),
-            Err(reason) => (Ended::of(*reason), None),
-        };
-        if let Some(ended) = ended {
-            notice::tell(state, config, channel, key, ended, identity).await;
-        }
+        notice::tell_bound(state, config, channel, key, &bound).await;
         let (redeemed, identity) = bound?;
         resume::after_login(
             state,

@@ -128,7 +128,8 @@ impl Interaction {
         clocks: &Clocks,
         now: Time,
     ) -> Result<(Redeemed, Arc<Identity>), Reason> {
-        self.proven(ticket).ok_or(Reason::TokenUnknown)?;
+        // One that is too late takes nothing with it.
+        self.unbound(ticket, now)?;
         if let Some(evidence) = evidence {
             let shown = matches!(evidence, Evidence::Shown(_));
             if !shown || !self.has_owner() || !self.owned_by(evidence) {
@@ -140,6 +141,10 @@ impl Interaction {
         if let Err(reason) = self.log_in(identity.clone(), clocks, Evidence::Unasked, now) {
             self.fail(&redeemed, reason);
             return Err(reason);
+        }
+        if redeemed.held.is_none() {
+            // What is withheld since asks for more than this login reaches.
+            self.fail(&redeemed, Reason::Flagged);
         }
         Ok((redeemed, identity))
     }
@@ -230,7 +235,7 @@ mod tests {
     use serde_json::Map;
 
     use super::*;
-    use crate::interaction::{HeldRequest, OwnerHash};
+    use crate::interaction::{Answer, HeldRequest, OwnerHash};
 
     const CLOCKS: Clocks = Clocks {
         token_ttl: None,
@@ -355,6 +360,33 @@ mod tests {
         let refused = interaction.bind(&TICKET, None, &CLOCKS, late);
         assert_eq!(refused.unwrap_err(), Reason::TokenExpired);
         assert_eq!(level(&interaction), Level::ANONYMOUS);
+    }
+
+    #[test]
+    fn a_ticket_that_ran_out_takes_no_newer_login_url_with_it() {
+        let mut interaction = proven();
+        interaction.challenge(newer(), None, OWNER).unwrap();
+        let late = now() + TICKET_TTL;
+        let refused = interaction.bind(&TICKET, None, &CLOCKS, late);
+        assert_eq!(refused.unwrap_err(), Reason::TokenExpired);
+        assert!(interaction.redeem(&newer().token, late).is_ok());
+    }
+
+    #[test]
+    fn what_asks_for_more_than_the_login_reaches_is_not_waited_for() {
+        let mut interaction = proven();
+        let answer = Answer {
+            status: http::StatusCode::OK,
+            headers: http::HeaderMap::new(),
+            body: bytes::Bytes::from_static(b"more"),
+        };
+        let held = Held::Withheld(Level(2), Box::new(answer));
+        let token = TokenHash([8; 32]);
+        let held = Some((token, held));
+        interaction.challenge(newer(), held, OWNER).unwrap();
+        interaction.bind(&TICKET, None, &CLOCKS, now()).unwrap();
+        let waiting = interaction.waiting(&token, &CLOCKS, OWNER, now());
+        assert!(matches!(waiting, Ok(Held::Failed(Reason::Flagged))));
     }
 
     #[test]

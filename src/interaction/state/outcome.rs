@@ -5,7 +5,6 @@ use bytes::Bytes;
 
 use super::{Evidence, Interaction, Rare};
 use crate::interaction::held::{Held, TokenHash};
-use crate::interaction::identity::Level;
 use crate::interaction::outbox::{Bounds, Leg, Withheld};
 use crate::reason::Reason;
 use crate::time::Time;
@@ -46,7 +45,7 @@ impl Interaction {
             self.slim();
             return Some(notice);
         }
-        rare.outbox.take(Level::ANONYMOUS, |leg| *leg == notice.leg);
+        rare.outbox.take(|known| known.is_notice(&notice.leg));
         // It fits: there are no bounds.
         let _ = rare.outbox.put(notice, &ROOMY);
         None
@@ -60,11 +59,11 @@ impl Interaction {
 
     /// Hands out the notices of a leg, to the owner alone.
     pub fn told(&mut self, leg: &Leg, evidence: Evidence) -> Vec<Withheld> {
-        let owned = self.owned_by(evidence) || self.owner.is_none();
+        let owned = self.owned_by(evidence);
         let Some(rare) = self.rare.as_mut().filter(|_| owned) else {
             return Vec::new();
         };
-        let notices = rare.outbox.take(Level::ANONYMOUS, |known| known == leg);
+        let notices = rare.outbox.take(|known| known.is_notice(leg));
         self.slim();
         notices
     }
@@ -118,6 +117,7 @@ mod tests {
     use http::{HeaderMap, Method};
 
     use super::*;
+    use crate::interaction::identity::{Identity, Level};
     use crate::interaction::{Challenge, Clocks, HeldRequest, OwnerHash};
 
     const TOKEN: TokenHash = TokenHash([1; 32]);
@@ -174,6 +174,36 @@ mod tests {
         assert_eq!(told.len(), 1, "a login ends once");
         assert_eq!(&told[0].body[..], b"no");
         assert!(!i.tells(&Leg::Socket));
+    }
+
+    #[test]
+    fn a_notice_is_no_withheld_message() {
+        let mut i = challenged(Leg::Poll);
+        i.redeem(&TOKEN, at(1)).unwrap();
+        let alice = Identity::new("alice", Level(1), &serde_json::Map::new());
+        let clocks = Clocks::default();
+        i.log_in(alice.into(), &clocks, OWNER, at(1)).unwrap();
+        i.tell(Some(Bytes::from_static(b"yes")));
+        assert!(i.release(|_| true, &clocks, OWNER, at(1)).is_empty());
+        assert_eq!(i.told(&Leg::Poll, OWNER).len(), 1);
+    }
+
+    #[test]
+    fn what_nobody_owns_yet_is_told_to_no_stranger() {
+        let mut i = Interaction::new(at(0));
+        let challenge = Challenge {
+            token: TOKEN,
+            level: Level(1),
+            created: at(0),
+            ttl: None,
+        };
+        i.challenge(challenge, None, Evidence::Unasked).unwrap();
+        i.address(envelope(Leg::Poll));
+        i.tell(Some(Bytes::from_static(b"yes")));
+        for stranger in [OTHER, Evidence::Missing] {
+            assert!(i.told(&Leg::Poll, stranger).is_empty());
+        }
+        assert_eq!(i.told(&Leg::Poll, Evidence::Unasked).len(), 1);
     }
 
     #[test]

@@ -341,6 +341,8 @@ proptest! {
                     expected.clear();
                 }
                 _ => {
+                    // What asks for no login is not withheld.
+                    let level = level.max(1);
                     let text = format!("{n}:{}", "x".repeat(size));
                     let message = message(Leg::Socket, level, &text);
                     if i.withhold(message, &bounds, ALICE).is_ok() {
