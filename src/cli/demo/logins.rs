@@ -160,6 +160,8 @@ fn slapd() -> Result<Started, String> {
         .output();
     let loaded = loaded.map_err(cannot)?;
     if !loaded.status.success() {
+        // It holds a password.
+        let _ = fs::remove_dir_all(&directory);
         let why = String::from_utf8_lossy(&loaded.stderr);
         return Err(format!("slapadd: {}", why.trim()));
     }
