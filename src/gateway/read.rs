@@ -1,5 +1,5 @@
-//! A request body that is read as a whole before anything is decided, where something
-//! on the route depends on it.
+//! A request body that is read as a whole before anything is decided: on routes where
+//! something depends on it, and at our own addresses.
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -66,6 +66,28 @@ pub(super) async fn read_body(
         }
         Err(reason) => Err(reason),
     })
+}
+
+/// The body of a request to one of our own addresses; `None` when it is longer than
+/// `most` bytes, or longer in coming than clients are waited for.
+pub(super) async fn own_body(
+    session: &mut Session,
+    exchange: &Exchange,
+    most: usize,
+) -> pingora::Result<Option<Bytes>> {
+    respond::go_on(session).await?;
+    let whole = async {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = session.read_request_body().await? {
+            if body.len() + chunk.len() > most {
+                return Ok(None);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Some(body.freeze()))
+    };
+    let limit = exchange.config.timeouts.body;
+    tokio::time::timeout(limit, whole).await.unwrap_or(Ok(None))
 }
 
 /// The body as a whole, at most `most` bytes of it.

@@ -4,14 +4,14 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use http::StatusCode;
 use minijinja::HtmlEscape;
 use pingora::proxy::Session;
 
 use super::super::State;
 use super::super::exchange::Exchange;
-use super::super::respond::{self, Reply};
+use super::super::read;
+use super::super::respond::Reply;
 use super::super::{notice, resume};
 use super::page::Style;
 use super::resumed::evidence;
@@ -65,14 +65,9 @@ pub(super) async fn answered(
     exchange: &mut Exchange,
     ticket: &str,
 ) -> pingora::Result<Reply> {
-    respond::go_on(session).await?;
-    let mut body = BytesMut::new();
-    while let Some(chunk) = session.read_request_body().await? {
-        if body.len() + chunk.len() > MAX_ANSWER {
-            return Ok(lead_on(state, exchange, Err(Reason::BadBody)));
-        }
-        body.extend_from_slice(&chunk);
-    }
+    let Some(body) = read::own_body(session, exchange, MAX_ANSWER).await? else {
+        return Ok(lead_on(state, exchange, Err(Reason::BadBody)));
+    };
     let foreign = form::foreign(&exchange.config, &session.req_header().headers);
     let outcome = match Bound::find(state, exchange, ticket).await {
         Ok(bound) if bound.binding() == Binding::Confirm && !foreign => {

@@ -7,14 +7,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use http::header::{CONTENT_TYPE, ORIGIN, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use pingora::proxy::Session;
 
 use super::super::State;
 use super::super::exchange::Exchange;
-use super::super::respond::{self, Reply};
+use super::super::read;
+use super::super::respond::Reply;
 use super::page::{Style, origin};
 use super::{outcome, provider};
 use crate::channel::{Channel, Login, LoginForm};
@@ -87,14 +87,9 @@ impl Asked {
         session: &mut Session,
         exchange: &mut Exchange,
     ) -> pingora::Result<Reply> {
-        respond::go_on(session).await?;
-        let mut body = BytesMut::new();
-        while let Some(chunk) = session.read_request_body().await? {
-            if body.len() + chunk.len() > MAX_FORM {
-                return Ok(self.over(state, exchange, Err(Reason::BadBody)));
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let Some(body) = read::own_body(session, exchange, MAX_FORM).await? else {
+            return Ok(self.over(state, exchange, Err(Reason::BadBody)));
+        };
         let headers = session.req_header().headers.clone();
         let Some(sent) = Sent::read(&body) else {
             return Ok(self.over(state, exchange, Err(Reason::BadBody)));

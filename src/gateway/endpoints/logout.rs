@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use http::StatusCode;
 use http::header::CONTENT_ENCODING;
 use pingora::proxy::Session;
 
 use super::super::State;
 use super::super::exchange::Exchange;
-use super::super::respond::{self, Reply};
+use super::super::read;
+use super::super::respond::Reply;
 use super::outcome;
 use crate::channel::Channel;
 use crate::interaction::{Identity, Interaction, Key};
@@ -25,14 +25,10 @@ pub(super) async fn posted(
     exchange: &mut Exchange,
     channel: &str,
 ) -> pingora::Result<Reply> {
-    respond::go_on(session).await?;
-    let mut body = BytesMut::new();
-    while let Some(chunk) = session.read_request_body().await? {
-        // One byte over says that it is too long.
-        let rest = (logout::MAX_LEN + 1).saturating_sub(body.len());
-        body.extend_from_slice(chunk.get(..rest).unwrap_or(&chunk));
-    }
-    let outcome = take(state, session, exchange, channel, &body).await;
+    let outcome = match read::own_body(session, exchange, logout::MAX_LEN).await? {
+        Some(body) => take(state, session, exchange, channel, &body).await,
+        None => Err(Reason::ReturnMalformed),
+    };
     exchange.reason = outcome.err().unwrap_or(Reason::LoggedOut);
     Ok(match outcome {
         Ok(revoked) => Reply::json(StatusCode::OK, &serde_json::json!({ "revoked": revoked })),

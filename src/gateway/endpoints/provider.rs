@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use pingora::proxy::Session;
@@ -11,7 +10,8 @@ use pingora::proxy::Session;
 use super::super::State;
 use super::super::admit::Target;
 use super::super::exchange::Exchange;
-use super::super::respond::{self, Reply};
+use super::super::read;
+use super::super::respond::Reply;
 use super::page::Style;
 use super::{logout, outcome};
 use crate::channel::{Channel, Login};
@@ -227,14 +227,9 @@ pub(super) async fn log_out(
     exchange: &mut Exchange,
     channel: &str,
 ) -> pingora::Result<Reply> {
-    respond::go_on(session).await?;
-    let mut body = BytesMut::new();
-    while let Some(chunk) = session.read_request_body().await? {
-        if body.len() + chunk.len() > MAX_LOGOUT {
-            return Ok(logout_answer(exchange, Err(Reason::ReturnMalformed)));
-        }
-        body.extend_from_slice(&chunk);
-    }
+    let Some(body) = read::own_body(session, exchange, MAX_LOGOUT).await? else {
+        return Ok(logout_answer(exchange, Err(Reason::ReturnMalformed)));
+    };
     let form = session.req_header().headers.get(CONTENT_TYPE).cloned();
     let outcome = match outcome::channel(exchange, channel) {
         Err(reason) => Err(reason),

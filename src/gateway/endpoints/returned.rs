@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, StatusCode};
 use pingora::proxy::Session;
@@ -11,7 +10,8 @@ use pingora::proxy::Session;
 use super::super::State;
 use super::super::admit::Target;
 use super::super::exchange::Exchange;
-use super::super::respond::{self, Reply};
+use super::super::read;
+use super::super::respond::Reply;
 use super::outcome;
 use crate::channel::{Channel, Login, SigningPage};
 use crate::config::Config;
@@ -38,19 +38,14 @@ pub(super) async fn posted(
             Err(Reason::ReturnMalformed),
         ));
     }
-    respond::go_on(session).await?;
-    let mut body = BytesMut::new();
-    while let Some(chunk) = session.read_request_body().await? {
-        if body.len() + chunk.len() > MAX_RETURN {
-            return Ok(answer(
-                state,
-                exchange,
-                channel,
-                Err(Reason::ReturnMalformed),
-            ));
-        }
-        body.extend_from_slice(&chunk);
-    }
+    let Some(body) = read::own_body(session, exchange, MAX_RETURN).await? else {
+        return Ok(answer(
+            state,
+            exchange,
+            channel,
+            Err(Reason::ReturnMalformed),
+        ));
+    };
     let headers = session.req_header().headers.clone();
     let outcome = take_post(state, exchange, channel, target, &headers, &body).await;
     Ok(answer(state, exchange, channel, outcome))

@@ -92,6 +92,16 @@ fn a_body_that_never_ends_is_not_waited_for() {
         assert_eq!(status, "408", "{target}: {said}");
         assert!(said.contains("body-timeout"), "{target}: {said}");
     }
+    // At our own addresses, too.
+    for target in [
+        "/.chatgate/return/web",
+        "/.chatgate/logout/web",
+        "/.chatgate/bind/x",
+    ] {
+        let said = drip(&gateway, &head(target).replace("60000", "1000"), b'a');
+        let status = said.split(' ').nth(1).unwrap_or_default();
+        assert!(matches!(status, "400" | "303"), "{target}: {said}");
+    }
     // Nothing more comes at all.
     for target in ["/chat/c1/ask", "/plain/x"] {
         let mut wire = gateway.wire();
