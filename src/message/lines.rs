@@ -3,71 +3,27 @@
 
 use std::borrow::Cow;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use memchr::memchr;
 
 use super::Json;
+use super::cut::Cut;
 use super::stream::{Event, Piece};
 
 /// Takes a stream of lines apart.
-#[derive(Debug)]
-pub struct Decoder {
-    cap: usize,
-    /// What was fed and has not been handed out.
-    buffer: BytesMut,
-    /// How much of the buffer has been looked at.
-    seen: usize,
-    /// Whether the line that is being read is over the cap.
-    over: bool,
-}
+pub type Decoder = super::cut::Decoder<Line>;
 
-impl Decoder {
-    /// At the beginning of a stream; `cap` is the longest line that is read, in bytes.
-    pub fn new(cap: usize) -> Self {
-        Self {
-            cap,
-            buffer: BytesMut::new(),
-            seen: 0,
-            over: false,
-        }
+/// A line, as long as it is read: it remembers nothing.
+#[derive(Debug, Default)]
+pub struct Line;
+
+impl Cut for Line {
+    fn end(&mut self, bytes: &[u8]) -> Option<usize> {
+        Some(memchr(b'\n', bytes)? + 1)
     }
 
-    /// Takes a chunk in.
-    pub fn feed(&mut self, chunk: &[u8]) {
-        self.buffer.extend_from_slice(chunk);
-    }
-
-    /// The next piece of what was fed; `None` when more is needed.
-    pub fn next_piece(&mut self) -> Option<Piece> {
-        let rest = self.buffer.get(self.seen..).unwrap_or_default();
-        let Some(found) = memchr(b'\n', rest) else {
-            let most = if self.over { 0 } else { self.cap };
-            self.seen = self.buffer.len();
-            return (self.seen > most).then(|| self.part(true));
-        };
-        let length = self.seen + found + 1;
-        if self.over || length > self.cap {
-            self.seen = length;
-            return Some(self.part(false));
-        }
-        self.seen = 0;
-        Some(Event::line(self.buffer.split_to(length).freeze()))
-    }
-
-    /// The stream is over: the line that was left without an end.
-    pub fn finish(&mut self) -> Option<Piece> {
-        let rest = self.buffer.split().freeze();
-        (!rest.is_empty()).then(|| Event::line(rest))
-    }
-
-    /// What was looked at of a line over the cap; `goes_on` when it has not ended.
-    fn part(&mut self, goes_on: bool) -> Piece {
-        let raw = self.buffer.split_to(std::mem::take(&mut self.seen));
-        let first = !std::mem::replace(&mut self.over, goes_on);
-        Piece::Over {
-            first,
-            raw: raw.freeze(),
-        }
+    fn read(raw: Bytes) -> Piece {
+        Event::line(raw)
     }
 }
 

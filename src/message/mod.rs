@@ -7,10 +7,13 @@
 //! array; [`form`] and [`multipart`] do so for the fields of forms; [`managed`] tells which
 //! bodies it has to look into; [`header`] knows
 //! which header names are one name in disguise; [`target`] refuses ambiguous paths;
+//! [`network`] tells which addresses are a proxy's;
 //! [`websocket`] takes a socket's bytes apart into messages;
-//! [`stream`] takes answers without end apart, those of [`sse`], of [`lines`] and of [`records`].
+//! [`stream`] takes answers without end apart, those of [`sse`], of [`lines`] and of
+//! [`records`]; what the last two have in common is in [`cut`].
 
 pub mod coding;
+pub mod cut;
 pub mod edit;
 pub mod elements;
 pub mod form;

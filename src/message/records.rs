@@ -6,6 +6,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::cut::Cut;
 use super::lines::line;
 use super::stream::{Event, Piece};
 
@@ -13,22 +14,11 @@ use super::stream::{Event, Piece};
 const RS: u8 = 0x1e;
 
 /// Takes a sequence apart.
-#[derive(Debug)]
-pub struct Decoder {
-    cap: usize,
-    /// What was fed and has not been handed out.
-    buffer: BytesMut,
-    /// How much of the buffer has been looked at.
-    seen: usize,
-    /// Whether the record that is being read is over the cap.
-    over: bool,
-    /// Where in it the reading is.
-    place: Place,
-}
+pub type Decoder = super::cut::Decoder<Place>;
 
 /// A place in a record.
 #[derive(Clone, Copy, Debug, Default)]
-struct Place {
+pub struct Place {
     /// Whether anything but RS has come.
     begun: bool,
     /// Open objects and arrays.
@@ -37,60 +27,7 @@ struct Place {
     escaped: bool,
 }
 
-impl Decoder {
-    /// At the beginning of a sequence; `cap` is the longest record that is read, in bytes.
-    pub fn new(cap: usize) -> Self {
-        Self {
-            cap,
-            buffer: BytesMut::new(),
-            seen: 0,
-            over: false,
-            place: Place::default(),
-        }
-    }
-
-    /// Takes a chunk in.
-    pub fn feed(&mut self, chunk: &[u8]) {
-        self.buffer.extend_from_slice(chunk);
-    }
-
-    /// The next piece of what was fed; `None` when more is needed.
-    pub fn next_piece(&mut self) -> Option<Piece> {
-        let rest = self.buffer.get(self.seen..).unwrap_or_default();
-        let Some(found) = self.place.end(rest) else {
-            let most = if self.over { 0 } else { self.cap };
-            self.seen = self.buffer.len();
-            return (self.seen > most).then(|| self.part(true));
-        };
-        self.place = Place::default();
-        self.seen += found;
-        if self.over || self.seen > self.cap {
-            return Some(self.part(false));
-        }
-        let length = std::mem::take(&mut self.seen);
-        Some(Event::record(self.buffer.split_to(length).freeze()))
-    }
-
-    /// The sequence is over: the record that was left without an end.
-    pub fn finish(&mut self) -> Option<Piece> {
-        let rest = self.buffer.split().freeze();
-        self.seen = 0;
-        (!rest.is_empty()).then(|| Event::record(rest))
-    }
-
-    /// What was looked at of a record over the cap; `goes_on` when it has not ended.
-    fn part(&mut self, goes_on: bool) -> Piece {
-        let raw = self.buffer.split_to(std::mem::take(&mut self.seen));
-        let first = !std::mem::replace(&mut self.over, goes_on);
-        Piece::Over {
-            first,
-            raw: raw.freeze(),
-        }
-    }
-}
-
-impl Place {
-    /// Goes on through these bytes; how many of them belong to the record, once it ends.
+impl Cut for Place {
     fn end(&mut self, bytes: &[u8]) -> Option<usize> {
         for (at, byte) in bytes.iter().enumerate() {
             match byte {
@@ -109,6 +46,10 @@ impl Place {
             self.begun = true;
         }
         None
+    }
+
+    fn read(raw: Bytes) -> Piece {
+        Event::record(raw)
     }
 }
 
