@@ -22,6 +22,18 @@ macro_rules! reasons {
                 match self { $(Reason::$name => $code,)+ }
             }
 
+            /// The code that an outsider is told. What the company's records know stays
+            /// inside: whoever could tell their refusals apart could ask them who is
+            /// a customer.
+            pub const fn told(self) -> &'static str {
+                match self {
+                    Self::RecordMissing | Self::RecordAmbiguous | Self::RecordMismatch => {
+                        "record-refused"
+                    }
+                    other => other.code(),
+                }
+            }
+
             /// The status of the answer chatgate makes itself.
             pub fn status(self) -> StatusCode {
                 let status: u16 = match self { $(Reason::$name => $status,)+ };

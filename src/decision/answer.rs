@@ -7,9 +7,9 @@ use super::{items, stream};
 use crate::channel::flag::{FlagLevel, Head};
 use crate::channel::{Channel, Flag, Unreadable};
 use crate::interaction::Level;
-use crate::message::AnswerView;
 use crate::message::coding::{Charset, Coding, Undecoded};
 use crate::message::stream::Format;
+use crate::message::{self, AnswerView};
 use crate::reason::Reason;
 
 /// The verdict on an answer.
@@ -152,6 +152,16 @@ fn is_blind(channel: &Channel, head: &AnswerView<'_>) -> bool {
         && channel.flags.iter().any(concerns)
 }
 
+/// Whether a stream goes on message by message, until its coding turns out not to be
+/// what the head says: nothing can be read from there on, whoever the reader is.
+fn breaks_off(channel: &Channel, head: &AnswerView<'_>) -> bool {
+    let broken = |body: &message::Body| body.plain() == Err(Undecoded::Broken);
+    format(head.headers).is_some()
+        && !bodiless(head.status)
+        && head.body.is_some_and(broken)
+        && (concerns_stream(channel, head) || channel.link.is_some())
+}
+
 /// Decides on a whole answer. `answer.body` is `None` when it is longer than the
 /// channel's cap.
 pub fn answer(channel: &Channel, answer: &AnswerView<'_>, asker: Asker) -> ForAnswer {
@@ -161,7 +171,7 @@ pub fn answer(channel: &Channel, answer: &AnswerView<'_>, asker: Asker) -> ForAn
         _ => one(channel, answer, asker),
     };
     match verdict {
-        ForAnswer::Release { .. } if is_blind(channel, answer) => {
+        ForAnswer::Release { .. } if is_blind(channel, answer) || breaks_off(channel, answer) => {
             ForAnswer::Block(Reason::AnswerUndecodable)
         }
         verdict => verdict,
@@ -361,6 +371,7 @@ impl Flag {
 mod tests {
     use bytes::Bytes;
     use http::HeaderValue;
+    use http::header::CONTENT_ENCODING;
 
     use super::*;
     use crate::channel::flag::JsonCondition;
@@ -468,6 +479,30 @@ mod tests {
             let stream = Candidate::Stream(format);
             assert_eq!(judge(kind, flagged), (stream, withheld.clone()), "{kind}");
             assert_eq!(judge(kind, plain), (stream, released.clone()), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_is_not_in_its_coding_is_withheld_from_everybody() {
+        let headers = [
+            (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+            (CONTENT_ENCODING, HeaderValue::from_static("br")),
+        ];
+        let headers = headers.into_iter().collect();
+        let body = Bytes::from_static(b"data: {}\n\n");
+        let body = Body::of(&headers, body, 1 << 10);
+        let view = AnswerView {
+            status: StatusCode::OK,
+            headers: &headers,
+            body: Some(&body),
+        };
+        let customer = Asker {
+            level: Level(u8::MAX),
+            ..Asker::ANONYMOUS
+        };
+        for asker in [Asker::ANONYMOUS, customer] {
+            let verdict = answer(&channel(), &view, asker);
+            assert_eq!(verdict, ForAnswer::Block(Reason::AnswerUndecodable));
         }
     }
 

@@ -41,7 +41,7 @@ impl Reply {
     /// ask an operator about.
     pub(super) fn refusal(reason: Reason, id: impl std::fmt::Display) -> Self {
         let body = serde_json::json!({
-            "error": { "code": reason.code(), "message": reason.message() },
+            "error": { "code": reason.told(), "message": reason.message() },
             "request_id": id.to_string(),
         });
         let reply = Self::json(reason.status(), &body);

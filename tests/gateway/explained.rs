@@ -134,7 +134,7 @@ fn explain_says_what_the_gateway_does() {
     let explainer = Explainer::new(&tables);
 
     let mut runner = TestRunner::new(Config {
-        cases: 300,
+        cases: 1000,
         ..Config::default()
     });
     let outcome = runner.run(&cases(), |case| {

@@ -56,7 +56,7 @@ pub(super) async fn open(
             let endpoints = &exchange.config.endpoints;
             Some(Reply::see_other(&format!(
                 "{endpoints}/done/{}",
-                reason.code()
+                reason.told()
             )))
         }
     }

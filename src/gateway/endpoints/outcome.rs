@@ -226,7 +226,7 @@ pub(super) fn lead_on(
     match (outcome, place) {
         (Ok(_), Some(place)) => Reply::see_other(place),
         (Ok(reason) | Err(reason), _) => {
-            let place = format!("{}/done/{}", config.endpoints, reason.code());
+            let place = format!("{}/done/{}", config.endpoints, reason.told());
             match login.and_then(Login::form) {
                 // There the page has the looks of the channel.
                 Some(_) => Reply::see_other(&format!("{place}?channel={channel}")),
@@ -238,7 +238,7 @@ pub(super) fn lead_on(
 
 /// The page after a login, by its reason's code. Shows nothing that came with the request.
 pub(super) fn done(config: &Config, headers: &HeaderMap, code: &str, target: &Target) -> Reply {
-    let Some(reason) = Reason::ALL.iter().find(|reason| reason.code() == code) else {
+    let Some(reason) = Reason::ALL.iter().find(|reason| reason.told() == code) else {
         return Reply::new(StatusCode::NOT_FOUND);
     };
     let query = target.query.as_deref().unwrap_or_default();
@@ -273,6 +273,6 @@ pub(super) fn page(style: &Style<'_>, status: StatusCode, reason: Reason) -> Rep
     };
     let language = &style.language;
     let text = HtmlEscape(language.say(text));
-    let body = format!("<p>{text}</p><p><small>{}</small></p>", reason.code());
+    let body = format!("<p>{text}</p><p><small>{}</small></p>", reason.told());
     style.said(status, language.say(title), &body)
 }

@@ -360,7 +360,7 @@ pub(super) fn refuse(exchange: &mut Exchange, headers: &HeaderMap, reason: Reaso
             later(&exchange.config, headers, reason)
         }
         _ => {
-            let place = format!("{}/done/{}", exchange.config.endpoints, reason.code());
+            let place = format!("{}/done/{}", exchange.config.endpoints, reason.told());
             Reply::see_other(&place)
         }
     }

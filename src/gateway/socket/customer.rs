@@ -97,12 +97,12 @@ impl Relay<'_> {
                 Reason::BadBody => Way::Drop,
                 Reason::ProofMissing => match self.socket().map(|socket| &socket.lapse) {
                     Some(Lapse::Close(close)) => Way::Close(close.clone()),
-                    _ => Way::Close(Close::new(1008, reason.code())),
+                    _ => Way::Close(Close::new(1008, reason.told())),
                 },
                 _ if reason.status().is_server_error() => {
-                    Way::Close(Close::new(1011, reason.code()))
+                    Way::Close(Close::new(1011, reason.told()))
                 }
-                _ => Way::Close(Close::new(1008, reason.code())),
+                _ => Way::Close(Close::new(1008, reason.told())),
             }
         })
     }

@@ -6,7 +6,7 @@ use serde_json::json;
 use sqlx::postgres::PgPool;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
-use super::{channel, counted, open};
+use super::{channel, counted, open, reason};
 use crate::setup::bot;
 use crate::support::{Gateway, Origin, Postgres, tls};
 
@@ -84,8 +84,9 @@ fn customers_are_matched_with_a_file() {
         ("%", "030 123456", "record-missing"),
         ("\0", "030 123456", "record-missing"),
     ] {
-        let refused = open(&gateway, &json!({"email": email, "phone": phone}));
-        assert_eq!(refused.code(), code, "{email}");
+        let claims = json!({"email": email, "phone": phone});
+        let refused = reason(&gateway, || open(&gateway, &claims));
+        assert_eq!(refused, code, "{email}");
     }
     assert_eq!(origin.count(), 1);
     gateway.clock.advance(std::time::Duration::from_secs(1));
@@ -145,8 +146,9 @@ fn customers_are_matched_with_a_server() {
         assert_eq!(opened.status, 200, "{}", opened.text());
         assert_eq!(origin.last().header("x-segment"), Some("gold"));
         for email in ["' or '1' = '1", "bob@example.com", "%"] {
-            let refused = open(&gateway, &json!({"email": email, "phone": "1"}));
-            assert_eq!(refused.code(), "record-missing", "{email}");
+            let claims = json!({"email": email, "phone": "1"});
+            let refused = reason(&gateway, || open(&gateway, &claims));
+            assert_eq!(refused, "record-missing", "{email}");
         }
         // PostgreSQL has no such text.
         let refused = open(&gateway, &json!({"email": "\0", "phone": "1"}));

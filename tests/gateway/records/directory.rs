@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{channel, open};
+use super::{channel, open, reason};
 use crate::setup::bot;
 use crate::support::{Gateway, Slapd};
 
@@ -49,7 +49,8 @@ cache = "1s"
         ("x)(|(uid=alice", 17, "1", "record-missing"),
         ("\\2a", 17, "1", "record-missing"),
     ] {
-        assert_eq!(ask(email, number, mobile).code(), code, "{email}");
+        let refused = reason(&gateway, || ask(email, number, mobile));
+        assert_eq!(refused, code, "{email}");
     }
     slapd.die();
     gateway.clock.advance(Duration::from_secs(1));

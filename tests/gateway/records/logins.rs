@@ -53,8 +53,8 @@ fn a_login_that_the_records_refuse_is_over() {
         gateway.clock.advance(std::time::Duration::from_secs(360));
         let chat = format!("c{number}");
         let (mut browser, url) = challenged(&gateway, &chat);
-        let told = returned(&gateway, &url);
-        assert_eq!((told.status, told.code()), (403, reason.to_owned()));
+        let told = super::reason(&gateway, || returned(&gateway, &url));
+        assert_eq!(told, reason);
         assert!(is_challenge(&statement(&mut browser, &chat)));
         // As after a failure, the login URL is spent.
         records.say(Reply::json(&record()));
@@ -117,9 +117,12 @@ fn a_login_that_has_yet_to_be_bound_is_matched_first() {
     let gateway = Gateway::start(&tables);
     let (_browser, url) = challenged(&gateway, "c1");
     records.say(Reply::new(404, ""));
-    let told = returned(&gateway, &url);
-    assert_eq!(told.code(), "record-missing");
-    assert!(!told.contains("continue"));
+    let told = super::reason(&gateway, || {
+        let told = returned(&gateway, &url);
+        assert!(!told.contains("continue"));
+        told
+    });
+    assert_eq!(told, "record-missing");
     gateway.clock.advance(std::time::Duration::from_secs(6));
     records.say(Reply::json(&record()));
     let (_browser, url) = challenged(&gateway, "c2");
@@ -149,8 +152,10 @@ fn a_providers_customers_are_matched() {
 
     records.say(Reply::new(404, ""));
     let back = provider.log_in(&depart(&mut browser, &url));
-    assert_eq!(outcome(&mut browser, &back), "record-missing");
-    let page = browser.get("/.chatgate/done/record-missing");
+    assert_eq!(outcome(&mut browser, &back), "record-refused");
+    assert_eq!(counted(&gateway, "record-missing"), 1);
+    assert_eq!(browser.get("/.chatgate/done/record-missing").status, 404);
+    let page = browser.get("/.chatgate/done/record-refused");
     assert!(page.contains("could not be completed"));
     assert!(is_challenge(&statement(&mut browser, "c1")));
 

@@ -132,3 +132,22 @@ pub fn counted(gateway: &Gateway, outcome: &str) -> u64 {
     let labels = [("channel", "web"), ("outcome", outcome)];
     metrics.sum("chatgate_record_matches", &labels) as u64
 }
+
+/// What the records said to a request that they were asked about: outside it is told
+/// that they refuse, the metrics have the reason.
+pub fn reason(gateway: &Gateway, ask: impl FnOnce() -> Answer) -> String {
+    const REASONS: [&str; 3] = ["record-missing", "record-ambiguous", "record-mismatch"];
+    let before = REASONS.map(|reason| counted(gateway, reason));
+    let answer = ask();
+    let code = answer.code();
+    let rose: Vec<_> = (REASONS.into_iter().zip(before))
+        .filter(|(reason, before)| counted(gateway, reason) > *before)
+        .map(|(reason, _)| reason)
+        .collect();
+    if rose.is_empty() {
+        return code;
+    }
+    assert_eq!((answer.status, &*code), (403, "record-refused"));
+    assert!(REASONS.iter().all(|reason| !answer.contains(reason)));
+    rose.join(" ")
+}
