@@ -133,7 +133,7 @@ fn every_key_arrives() {
     assert_eq!((account.cache.as_secs(), account.fetch.len()), (300, 1));
     assert_eq!(
         customer.fields(),
-        ["address.city".into(), "segment.name".into()]
+        ["address.city", "segment.name"].map(Box::<str>::from)
     );
 
     assert_eq!(
@@ -147,7 +147,7 @@ fn every_key_arrives() {
         Level(1),
         "as little as possible when nobody says"
     );
-    assert_eq!(web.flags[1].name, "flag-2".into());
+    assert_eq!(&*web.flags[1].name, "flag-2");
     assert_eq!(web.inspection.max_body, 2 << 20);
     let types = (&web.inspection.pass_types, &web.inspection.json_types);
     assert!(types.0.has("image/png") && types.0.has("text/css") && !types.0.has("text/html"));

@@ -36,7 +36,7 @@ const GRAVES: usize = 1 << 16;
 const GRAVE_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// What the store itself needs: per interaction its key's header and its slots
 /// in the table and the ring, per indexed token its slot and key.
-const ENTRY_OVERHEAD: usize = 16 + 56 + 24;
+const ENTRY_OVERHEAD: usize = 16 + 40 + 12;
 const TOKEN_OVERHEAD: usize = 128;
 
 /// See [`super::Store`].

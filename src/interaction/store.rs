@@ -3,8 +3,8 @@
 //! load, change, compare-and-swap. The in-memory store pays nothing for that.
 
 use std::fmt;
-use std::sync::Arc;
 
+use arcstr::ArcStr;
 use tokio::sync::Notify;
 
 use super::held::TokenHash;
@@ -15,8 +15,10 @@ use crate::reason::Reason;
 use crate::time::Time;
 
 /// Names an interaction: channel and interaction id.
+///
+/// Eight bytes where an `Arc<str>` has sixteen: a table of a million keys is half empty.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Key(Arc<str>);
+pub struct Key(ArcStr);
 
 impl Key {
     /// Joins the two; channel names have no `/`, so the key is unambiguous.
