@@ -218,19 +218,18 @@ impl Asked {
                         Who::Name(..) | Who::Entry(..) => throttle.forget(who),
                     }
                 }
-                Ok(self.redeem(state, exchange, Ok(identity)).await)
+                let redeemed = self.redeem(state, exchange, Ok(identity)).await;
+                if redeemed == Err(Reason::RecordUnavailable) {
+                    self.untry(state).await?;
+                }
+                Ok(redeemed)
             }
             Err(reason @ (Reason::DirectoryUnavailable | Reason::DirectoryError)) if ours => {
                 // Nobody's fault but ours.
                 for (who, limit) in &counted {
                     throttle.give_back(who, *limit);
                 }
-                let untry = |slot: &mut Option<Interaction>| {
-                    slot.as_mut()
-                        .map(|interaction| interaction.untry(&self.token))
-                };
-                let untried = state.store.update(&self.key, clocks, now, untry).await;
-                untried.map_err(Denied::from)?;
+                self.untry(state).await?;
                 Err(reason.into())
             }
             Err(_) if last => {
@@ -239,6 +238,17 @@ impl Asked {
             }
             Err(reason) => Err(reason.into()),
         }
+    }
+
+    /// Gives the try back.
+    async fn untry(&self, state: &State) -> Result<(), Denied> {
+        let untry = |slot: &mut Option<Interaction>| {
+            slot.as_mut()
+                .map(|interaction| interaction.untry(&self.token))
+        };
+        let (clocks, now) = (&self.channel.clocks, state.clock.now());
+        let untried = state.store.update(&self.key, clocks, now, untry).await;
+        untried.map(|_| ()).map_err(Denied::from)
     }
 
     async fn redeem(

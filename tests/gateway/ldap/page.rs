@@ -3,11 +3,14 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::{Visitor, counted, gateway, leads, notice, tables};
+use crate::records::Records;
 use crate::setup::{CANARY, bot, continue_url, statement};
 use crate::support::browser::path_of;
 use crate::support::slapd::PASSWORD;
-use crate::support::{Gateway, Request, Slapd};
+use crate::support::{Gateway, Reply, Request, Slapd};
 
 #[test]
 fn a_customer_logs_in_and_the_chat_goes_on() {
@@ -205,6 +208,29 @@ fn a_directory_that_is_away_costs_nobody_anything() {
     slapd.come_back();
     assert_eq!(leads(&alice.log_in("alice", PASSWORD)), "login-succeeded");
     assert_eq!(counted(&gateway, "directory-unavailable"), 4.0);
+}
+
+#[test]
+fn records_that_are_away_cost_no_try() {
+    let Some(slapd) = Slapd::start() else { return };
+    let records = Records::start();
+    records.say(Reply::new(503, ""));
+    let directory = format!(
+        "{}\n[directory.crm]\nkind = \"http\"\nurl = \"http://{}\"\n\
+         [[channel.web.match]]\nname = \"crm\"\ndirectory = \"crm\"\n\
+         path = \"/{{{{ subject }}}}\"\nequal = {{ email = {{ field = \"mail\" }} }}\n",
+        slapd.table(""),
+        records.origin.address
+    );
+    let page = "max_failures = 1\nclaims = { email = \"mail\" }";
+    let gateway = Gateway::start(&tables(&bot(), "", page, &directory));
+    let mut alice = Visitor::new(&gateway, "c1");
+    for _ in 0..3 {
+        let told = alice.log_in("alice", PASSWORD);
+        assert_eq!(leads(&told), "record-unavailable");
+    }
+    records.say(Reply::json(&json!({ "mail": "alice@example.com" })));
+    assert_eq!(leads(&alice.log_in("alice", PASSWORD)), "login-succeeded");
 }
 
 #[test]
