@@ -150,7 +150,8 @@ struct Rare {
     challenge: Option<Challenge>,
     /// Where that leads to an identity provider: who is on the way there and back.
     attempts: Attempts,
-    /// Where it leads to a form: how many tries by it have begun.
+    /// How many of its tries are used: those that failed, and where it leads to our form
+    /// those that have begun, for there many may be under way at once.
     tries: u32,
     /// A login that succeeded and waits to be bound; the challenge is its ticket then.
     proven: Option<Proven>,
@@ -168,8 +169,6 @@ struct Rare {
     former: Option<Box<str>>,
     /// Where the outcome of the outstanding login is told.
     envelope: Option<Box<Withheld>>,
-    /// How often a login by the outstanding URL failed.
-    failures: u32,
     /// A token that was consumed, and how, until the store notes it.
     consumed: Option<(TokenHash, Reason)>,
 }
@@ -299,7 +298,6 @@ impl Interaction {
         rare.back = None;
         rare.held = held;
         rare.envelope = None;
-        rare.failures = 0;
         Ok(())
     }
 
@@ -436,9 +434,10 @@ impl Interaction {
         }
     }
 
-    /// Begins a try by the login URL with this token, which has so many at `most`:
-    /// [`Reason::LoginFailures`] when there is none left, else errors as of
-    /// [`Interaction::open`]. Says the level, and whether this is the last one.
+    /// Uses one of the tries of the login URL with this token, which has so many at
+    /// `most`: [`Reason::LoginFailures`] when there is none left, else errors as of
+    /// [`Interaction::open`]. Says the level, and whether this was the last one. Our form
+    /// asks before a password is tried; what a page returns was tried, and has failed.
     pub fn try_login(
         &mut self,
         token: &TokenHash,
@@ -454,7 +453,7 @@ impl Interaction {
         Ok((level, rare.tries == most))
     }
 
-    /// Takes a try back that came to nothing.
+    /// Gives a try back that was nobody's fault.
     pub fn untry(&mut self, token: &TokenHash) {
         let rare = self.rare.as_mut();
         if let Some(rare) = rare.filter(|rare| rare.outstanding(token).is_some()) {

@@ -70,7 +70,7 @@ pub(super) async fn redeem(
             }
             if let (Some(most), Some(level)) = (most, interaction.demanded(&token))
                 && matches!(login(level), Err(Reason::LoginFailed))
-                && interaction.try_again(&token, most, now) == Ok(true)
+                && matches!(interaction.try_login(&token, most, now), Ok((_, false)))
             {
                 return Ok(Step::Again);
             }

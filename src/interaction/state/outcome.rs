@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::{Evidence, Interaction, Rare};
-use crate::interaction::held::{Held, TokenHash};
+use crate::interaction::held::Held;
 use crate::interaction::outbox::{Bounds, Leg, Withheld};
 use crate::reason::Reason;
 use crate::time::Time;
@@ -95,19 +95,6 @@ impl Interaction {
         }
         true
     }
-
-    /// A login by the URL with this token failed: whether it may be tried again, where
-    /// `most` failures close it. Consumes nothing; [`Reason::TokenUnknown`] and
-    /// [`Reason::TokenExpired`] as of [`Interaction::redeem`].
-    pub fn try_again(&mut self, token: &TokenHash, most: u32, now: Time) -> Result<bool, Reason> {
-        let rare = self.rare.as_mut().ok_or(Reason::TokenUnknown)?;
-        let challenge = rare.outstanding(token);
-        if challenge.ok_or(Reason::TokenUnknown)?.expired(now) {
-            return Err(Reason::TokenExpired);
-        }
-        rare.failures = rare.failures.saturating_add(1);
-        Ok(rare.failures < most)
-    }
 }
 
 #[cfg(test)]
@@ -118,7 +105,7 @@ mod tests {
 
     use super::*;
     use crate::interaction::identity::{Identity, Level};
-    use crate::interaction::{Challenge, Clocks, HeldRequest, OwnerHash};
+    use crate::interaction::{Challenge, Clocks, HeldRequest, OwnerHash, TokenHash};
 
     const TOKEN: TokenHash = TokenHash([1; 32]);
     const OWNER: Evidence = Evidence::Shown(OwnerHash([2; 32]));
@@ -229,24 +216,5 @@ mod tests {
         let waits = i.waiting(&TokenHash([9; 32]), &clocks, OWNER, at(60));
         assert!(matches!(waits, Ok(Held::Failed(Reason::TokenExpired))));
         assert!(i.weight() < before);
-    }
-
-    #[test]
-    fn failures_are_counted_for_one_login_url() {
-        let mut i = challenged(Leg::Socket);
-        assert_eq!(i.try_again(&TOKEN, 3, at(1)), Ok(true));
-        assert_eq!(i.try_again(&TOKEN, 3, at(1)), Ok(true));
-        assert_eq!(i.try_again(&TOKEN, 3, at(1)), Ok(false));
-        assert_eq!(i.try_again(&TOKEN, 3, at(60)), Err(Reason::TokenExpired));
-        let other = TokenHash([4; 32]);
-        assert_eq!(i.try_again(&other, 3, at(1)), Err(Reason::TokenUnknown));
-        let challenge = Challenge {
-            token: other,
-            level: Level(1),
-            created: at(1),
-            ttl: None,
-        };
-        i.challenge(challenge, None, OWNER).unwrap();
-        assert_eq!(i.try_again(&other, 3, at(1)), Ok(true), "a new one");
     }
 }
