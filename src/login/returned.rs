@@ -12,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
 use jsonwebtoken::{Algorithm, crypto};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::{LoginToken, SecurityKeys, webhook};
 use crate::identity::jwt::PinnedKey;
@@ -39,6 +40,9 @@ pub enum Outcome {
 
 /// A return whose signature, time and channel hold. The token is yet to be redeemed.
 pub struct Return {
+    /// What makes it the same return when it comes again: the id of a POST, the hash of
+    /// what is signed of a JWT.
+    pub id: Box<str>,
     /// The login token.
     pub token: LoginToken,
     /// How it ended.
@@ -83,7 +87,8 @@ pub fn from_post(
         return Err(malformed("too long", "body"));
     }
     webhook::verify(keys, headers, body, now, tolerance)?;
-    Members::read(body)?.into_return("subject", channel, query.token)
+    let id = webhook::id(headers)?.into();
+    Members::read(body)?.into_return(id, "subject", channel, query.token)
 }
 
 /// The form of a return by the customer's browser: the parameter `return` with a
@@ -119,7 +124,10 @@ pub fn from_browser(
     if issued.since(now) > tolerance || expires <= now {
         return Err(Reason::ReturnStale);
     }
-    claims.into_return("sub", channel, query.token)
+    // Of one message some algorithms have many signatures.
+    let (message, _) = jwt.rsplit_once('.').unwrap_or((jwt, ""));
+    let id = hex::encode(Sha256::digest(message)).into();
+    claims.into_return(id, "sub", channel, query.token)
 }
 
 impl fmt::Debug for Return {
@@ -222,6 +230,7 @@ impl Members {
 
     fn into_return(
         mut self,
+        id: Box<str>,
         subject: &str,
         channel: &str,
         token: Option<&str>,
@@ -253,6 +262,7 @@ impl Members {
             return Err(malformed("not the one of the URL", "token"));
         }
         Ok(Return {
+            id,
             token: parsed,
             outcome,
             subject,

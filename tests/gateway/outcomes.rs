@@ -114,6 +114,49 @@ fn failures_close_a_login_url_only_when_there_are_too_many() {
 }
 
 #[test]
+fn a_failure_that_comes_again_counts_once() {
+    let (gateway, _origin) = over_http("max_failures = 2", OUTCOME);
+    let mut ann = gateway.browser();
+    let challenge = statement(&mut ann, "c1");
+    let url = login_url(&challenge);
+    let callback = gateway.site.callback(&url);
+    let mut members = gateway.site.success(&url, "alice");
+    members["outcome"] = "failure".into();
+    let sent = gateway
+        .site
+        .signed(&callback, members.to_string().as_bytes());
+    for _ in 0..5 {
+        let told = gateway.site.send(sent.clone());
+        assert_eq!(told.status, 200, "{}", told.text());
+        assert_eq!(told.json()["result"], "login-failed");
+    }
+    assert_eq!(gateway.site.log_in(&url, "alice").status, 200);
+    // A token that is spent is told so, as ever.
+    assert_eq!(&*gateway.site.send(sent).code(), "token-used");
+
+    // The same by the customer's browser.
+    let url = login_url(&statement(&mut gateway.browser(), "c2"));
+    let mut claims = gateway.site.claims(&url, "alice");
+    claims["outcome"] = "failure".into();
+    let back = |claims: &Value| {
+        let jwt = gateway.site.jwt(claims);
+        format!("{}&return={jwt}", gateway.site.callback(&url))
+    };
+    let failed = back(&claims);
+    for _ in 0..5 {
+        let told = gateway.browser().get(&failed);
+        assert_eq!(
+            told.header("location"),
+            Some("/.chatgate/done/login-failed")
+        );
+    }
+    claims["exp"] = (claims["exp"].as_u64().unwrap() + 1).into();
+    let told = gateway.browser().get(&back(&claims));
+    let closed = "/.chatgate/done/login-failures";
+    assert_eq!(told.header("location"), Some(closed), "another one");
+}
+
+#[test]
 fn an_open_socket_says_it_at_once() {
     let origin = SocketOrigin::start();
     let tables = format!("{OWNER}{OUTCOME}[channel.web.websocket]\n");

@@ -2,6 +2,7 @@
 //! interaction counts as authenticated.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, StatusCode};
@@ -120,12 +121,36 @@ async fn redeem(
     channel: &Arc<Channel>,
     returned: Return,
 ) -> Result<Reason, Reason> {
+    if returned.outcome == Outcome::Failure && is_repeated(state, channel, &returned).await? {
+        return Ok(Reason::LoginFailed);
+    }
     let config = exchange.config.clone();
     let login = |demanded| match returned.outcome {
         Outcome::Success => identity(&config, &returned, demanded),
         Outcome::Failure | Outcome::Cancel => Err(returned.outcome.reason()),
     };
     outcome::redeem(state, exchange, channel, returned.token.hash(), login).await
+}
+
+/// Whether this failure was counted before: a page sends a return again that was not
+/// answered, and so may whoever overheard it. Nothing to ask where the first closes the
+/// login URL.
+async fn is_repeated(state: &State, channel: &Channel, failed: &Return) -> Result<bool, Reason> {
+    let login = channel.login.as_ref();
+    let counts = login.filter(|login| login.max_failures.is_some());
+    let Some(page) = counts.and_then(Login::page) else {
+        return Ok(false);
+    };
+    // Of a token that does not count, nothing need be remembered.
+    state.store.locate(&failed.token.hash()).await?;
+    let now = state.clock.now();
+    // Signed at most `tolerance` ahead, it is stale as long after that.
+    let expires = now + (page.tolerance * 2 + Duration::from_secs(1));
+    let name = [&*channel.name, "login failure", &*failed.id];
+    match state.caches.replays.use_once(name, expires, now) {
+        Err(Reason::ProofReplayed) => Ok(true),
+        used => used.map(|()| false),
+    }
 }
 
 /// The identity that a return vouches for. Without a level of its own it reached
