@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::AUTHORIZATION;
 use jsonwebtoken::Algorithm;
 
 use super::reader::{Node, Table, Wrong, clean};
@@ -13,6 +14,8 @@ use crate::identity::jwks::{JwksUrl, KeySet};
 use crate::identity::jwt::{Jwt, Keys, PinnedKey};
 use crate::identity::session::Session;
 use crate::identity::{Kind, Verifier};
+use crate::message::Selector;
+use crate::message::select::Source;
 
 pub(super) const ALGORITHMS: &[(&str, Algorithm)] = &[
     ("HS256", Algorithm::HS256),
@@ -77,9 +80,11 @@ fn verifier(table: &Table<'_>, name: Option<Node<'_>>, levels: &Levels) -> Optio
 }
 
 fn jwt(table: &Table<'_>) -> Option<Kind> {
-    let from = table
-        .need("from")
-        .and_then(|node| node.selector(Scope::Request));
+    let from_node = table.need("from");
+    let from = from_node.and_then(|node| node.selector(Scope::Request));
+    if let (Some(node), Some(from)) = (from_node, &from) {
+        bare(node, from);
+    }
     let keys = table.need("keys").map(keys);
     let issuers = table.get("issuer").map(|node| words(node, Node::word));
     let audiences = table.get("audience").map(|node| words(node, Node::word));
@@ -101,6 +106,19 @@ fn jwt(table: &Table<'_>) -> Option<Kind> {
         subject: subject?,
         single_use: single_use.unwrap_or(false),
     }))
+}
+
+/// RFC 9110, section 11.6.2: in `Authorization` a scheme stands before the token.
+fn bare(node: Node<'_>, from: &Selector) {
+    let bare = |source: &Source| {
+        matches!(source, Source::Header { name, scheme: None } if *name == AUTHORIZATION)
+    };
+    if from.0.iter().any(bare) {
+        node.warn(Wrong::new(
+            "`Authorization` carries a scheme before the token, and with it this is none",
+            "write it like { header = \"Authorization\", scheme = \"Bearer\" }",
+        ));
+    }
 }
 
 fn hmac(table: &Table<'_>) -> Option<Kind> {

@@ -296,6 +296,7 @@ const WARNINGS: &[Case] = &[
     ("{ file = \"keys/bot.key\" }", "«\"0123456789abcdef0123456789abcdef\"", "written into", "file ="),
     ("ca = \"tls/chain.pem\"", "verify = «false", "pretend", "`ca`"),
     ("owner = { cookie = \"own\" }\n", "", "taken for its owner", "`owner`"),
+    ("from = [{ header = \"Authorization\", scheme = \"Bearer\" }, { query = \"jwt\" }]", "from = «{ header = \"authorization\" }", "scheme before the token", "scheme = \"Bearer\""),
     ("login_binding = \"confirm\"", "login_binding = «\"off\"", "forwarded login URL", "confirm"),
     ("{ cookie = \"own\" }", "{ cookie = «\"own-insecure\" }", "without it too", "own"),
     ("\"https://www.example.com/login\"\n", "«\"http://www.example.com/login\"\n", "plain http", "https"),
