@@ -19,7 +19,7 @@ pub struct Linking {
     pub site: Box<str>,
     /// How the browser that logged in gets to the platform.
     pub way: Way,
-    /// Where a request of the platform's names the ticket.
+    /// Where the body of a request of the platform's names the ticket.
     pub confirm: Selector,
     /// What such a request says when the platform did not link.
     pub refused: Option<Condition>,
@@ -58,7 +58,7 @@ pub struct Fetch {
 /// A value that a request has.
 #[derive(Clone, Debug)]
 pub struct Condition {
-    /// Where.
+    /// Where in its body.
     pub at: Selector,
     /// What it is.
     pub equals: Box<str>,
@@ -99,19 +99,6 @@ impl Linking {
             Way::Back(back) => Some(back),
             Way::Url { .. } => None,
         }
-    }
-
-    /// Whether the request's body has to be read for it.
-    pub fn needs_body(&self) -> bool {
-        self.selectors().any(Selector::needs_body)
-    }
-
-    /// All that it reads out of requests.
-    pub fn selectors(&self) -> impl Iterator<Item = &Selector> {
-        let conditions = self.refused.iter().chain(&self.unlinked);
-        [&self.confirm]
-            .into_iter()
-            .chain(conditions.map(|condition| &condition.at))
     }
 }
 

@@ -19,9 +19,10 @@ use super::signature::signatures;
 use super::socket::socket;
 use super::stream::{items, streaming};
 use super::upstream::Upstreams;
+use crate::channel::signature::Scheme;
 use crate::channel::socket::Lapse;
 use crate::channel::template::CALL_NAMES;
-use crate::channel::{Binding, Channel, Enforcement, Kind, Linking, Owner, Route};
+use crate::channel::{Binding, Channel, Enforcement, Kind, Owner, Route, Signature};
 use crate::identity::Kind as Verifies;
 use crate::interaction::Level;
 use crate::message::select::Source;
@@ -270,16 +271,30 @@ fn bound(table: &Table<'_>, binding: Binding, owner: Option<&Owner>) {
     }
 }
 
-/// A platform's word counts where it is signed, and nobody else may speak in its place.
+/// A platform's word counts where its signature covers it, and nobody else may speak in
+/// its place.
 fn unsigned(linking: Node<'_>, written: &Written<'_>) {
     let Route {
         kind, signatures, ..
     } = &*written.route;
-    if *kind == Kind::Message && signatures.verify.is_empty() {
-        let message = "an unsigned request could say whose login it was";
-        let help = "let this route `verify` a signature of the platform's";
-        written.node.clash(linking, Wrong::new(message, help));
+    if *kind != Kind::Message {
+        return;
     }
+    let token = |one: &Arc<Signature>| matches!(one.scheme, Scheme::Jwt(_));
+    let (message, help) = if signatures.verify.is_empty() {
+        (
+            "an unsigned request could say whose login it was",
+            "let this route `verify` a signature of the platform's",
+        )
+    } else if signatures.verify.iter().any(token) {
+        (
+            "a signature of kind `jwt` says nothing of the body, which says whose login it was",
+            "let this route `verify` one of kind `hmac` or `standard-webhooks`",
+        )
+    } else {
+        return;
+    };
+    written.node.clash(linking, Wrong::new(message, help));
 }
 
 /// What the whole channel reads out of paths has to be in the path of some route.
@@ -295,12 +310,9 @@ fn uncaptured(channel: &Channel, table: &Table<'_>, routes: &[&Route]) {
         Verifies::Session(_) => Vec::new(),
     });
     let login = channel.login.iter();
-    let captures = login.clone().flat_map(|login| &login.challenge.captures);
-    let linking = login.filter_map(|login| login.linking.as_deref());
-    let linking = linking.flat_map(Linking::selectors);
+    let captures = login.flat_map(|login| &login.challenge.captures);
     for (key, selectors) in [
         ("owner", owner),
-        ("linking", linking.collect()),
         ("identity", identity.collect()),
         (
             "challenge",

@@ -110,9 +110,7 @@ fn jwt(table: &Table<'_>) -> Option<Kind> {
 
 /// RFC 9110, section 11.6.2: in `Authorization` a scheme stands before the token.
 fn bare(node: Node<'_>, from: &Selector) {
-    let bare = |source: &Source| {
-        matches!(source, Source::Header { name, scheme: None } if *name == AUTHORIZATION)
-    };
+    let bare = |source: &Source| matches!(source, Source::Header { name, scheme: None } if *name == AUTHORIZATION);
     if from.0.iter().any(bare) {
         node.warn(Wrong::new(
             "`Authorization` carries a scheme before the token, and with it this is none",

@@ -35,7 +35,7 @@ fn read(node: Node<'_>) -> Option<Linking> {
     let way = table.one_of(&["url", "back"]);
     let confirm = table
         .need("confirm")
-        .and_then(|node| node.selector(Scope::Request));
+        .and_then(|node| sealed(node, node.selector(Scope::Request)));
     let refused = table.get("refused").map(condition);
     let unlinked = table.get("unlinked").map(condition);
     let fetch = fetch_node.map(fetch);
@@ -143,6 +143,7 @@ fn prefix(node: Node<'_>) -> Option<Box<str>> {
 /// `{ json = "…", equals = "…" }`.
 fn condition(node: Node<'_>) -> Option<Condition> {
     let (at, equals) = node.selector_with(Scope::Request, "equals");
+    let at = sealed(node, at);
     if equals.is_none() {
         node.error(format!("`{}` needs `equals`: what it says then", node.name));
     }
@@ -151,4 +152,17 @@ fn condition(node: Node<'_>) -> Option<Condition> {
         at: at?,
         equals: equals?,
     })
+}
+
+/// What the platform says is believed as far as its signature reaches, and that is the body.
+fn sealed(node: Node<'_>, selector: Option<Selector>) -> Option<Selector> {
+    let sealed = |source: &Source| matches!(source, Source::Json(_) | Source::Form(_));
+    if selector.as_ref().is_some_and(|at| !at.0.iter().all(sealed)) {
+        node.error(Wrong::new(
+            "the platform's signature covers the body alone: anybody could say this",
+            "name a place in the body, like { json = \"$.nonce\" }",
+        ));
+        return None;
+    }
+    selector
 }

@@ -177,8 +177,7 @@ impl Route {
             || self.kind == Kind::Webhook
             || self.kind == Kind::Message
                 && channel.login.as_ref().is_some_and(|login| {
-                    let linking = login.linking.as_ref();
-                    linking.is_some_and(|linking| linking.needs_body())
+                    login.linking.is_some()
                         || matches!(login.resume, Resume::Replay { .. })
                         || login
                             .challenge
