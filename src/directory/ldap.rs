@@ -22,6 +22,9 @@ use super::{Fault, Record};
 use crate::outbound::{self, Outbound};
 use crate::secret::Secret;
 
+/// Longest password that is tried, in bytes.
+pub const MAX_PASSWORD: usize = 1024;
+
 /// An LDAP server. Clones share its connections.
 #[derive(Clone)]
 pub struct Ldap {
@@ -137,7 +140,9 @@ impl Ldap {
     }
 
     /// Whether this is the password of the entry of this name. What a server takes for
-    /// no password at all is never one (RFC 4513, section 5.1.2).
+    /// no password at all is never one (RFC 4513, section 5.1.2), and neither is what it
+    /// may cut off or choke on: with a NUL, or longer than [`MAX_PASSWORD`]. Such ones are
+    /// not sent.
     ///
     /// # Errors
     /// When nobody can say.
@@ -147,7 +152,7 @@ impl Ldap {
         name: &str,
         password: Secret,
     ) -> Result<bool, Fault> {
-        if password.is_empty() || name.is_empty() {
+        if name.is_empty() || !is_password(&password) {
             return Ok(false);
         }
         let ldap = self.clone();
@@ -382,6 +387,11 @@ pub fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// Whether this can be a password; see [`Ldap::bind`].
+fn is_password(password: &Secret) -> bool {
+    (1..=MAX_PASSWORD).contains(&password.len()) && !password.expose().contains(&0)
 }
 
 /// Whether this is a filter.

@@ -17,6 +17,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use super::LoginToken;
+use crate::directory::ldap::MAX_PASSWORD;
 use crate::interaction::TokenHash;
 use crate::message::target::pairs;
 use crate::secret::Secret;
@@ -25,9 +26,6 @@ use crate::secret::Secret;
 pub const MAX_FORM: usize = 16 << 10;
 /// Longest name, in bytes.
 pub const MAX_NAME: usize = 256;
-/// Longest password, in bytes.
-pub const MAX_PASSWORD: usize = 1024;
-
 /// What a customer sent.
 #[derive(Debug)]
 pub enum Sent {

@@ -71,6 +71,10 @@ async fn no_password_is_never_one() {
     let bind = async |name, password: &str| ldap.bind(&outbound, name, Secret::new(password)).await;
     assert_eq!(bind("uid=alice", "").await, Ok(false));
     assert_eq!(bind("", "secret").await, Ok(false));
+    assert_eq!(bind("uid=alice", "secret\0").await, Ok(false));
+    let long = "x".repeat(MAX_PASSWORD);
+    assert_eq!(bind("uid=alice", &format!("{long}x")).await, Ok(false));
+    assert!(bind("uid=alice", &long).await.is_err());
     let asked = bind("uid=alice", "secret").await;
     assert!(matches!(asked, Err(Fault::Unavailable(_))), "{asked:?}");
 }
