@@ -1,6 +1,6 @@
 //! Networks, and the client behind proxies that are trusted.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use http::HeaderMap;
 
@@ -57,12 +57,23 @@ pub fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr 
         if !trusts(client) {
             break;
         }
-        match text.parse() {
-            Ok(address) => client = address,
-            Err(_) => break,
+        match address(text) {
+            Some(address) => client = address,
+            None => break,
         }
     }
     client
+}
+
+/// An address as proxies write it: some add the port, and brackets around one of IPv6.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = || text.parse().ok();
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    let bracketed = || {
+        let inner = text.strip_prefix('[')?.strip_suffix(']')?;
+        inner.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
+    };
+    bare().or_else(with_port).or_else(bracketed)
 }
 
 #[cfg(test)]
@@ -116,9 +127,23 @@ mod tests {
         // What a client wrote itself stands before what proxies add.
         let forged = ["127.0.0.1, 192.0.2.1", "10.0.0.2"];
         assert_eq!(client("10.0.0.1", &forged, &trusted), "192.0.2.1");
-        assert_eq!(
-            client("10.0.0.1", &["192.0.2.1, nonsense"], &trusted),
-            "10.0.0.1"
-        );
+        for unreadable in [
+            "nonsense",
+            "192.0.2.1:",
+            "192.0.2.1:x",
+            "[192.0.2.1]",
+            "[::1",
+        ] {
+            let forwarded = format!("192.0.2.1, {unreadable}");
+            assert_eq!(client("10.0.0.1", &[&forwarded], &trusted), "10.0.0.1");
+        }
+        for (with_port, address) in [
+            ("192.0.2.1:5678", "192.0.2.1"),
+            ("[2001:db8::1]:443", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("192.0.2.1:5678, 10.0.0.7:80", "192.0.2.1"),
+        ] {
+            assert_eq!(client("10.0.0.1", &[with_port], &trusted), address);
+        }
     }
 }
