@@ -4,6 +4,8 @@
 //!
 //! * An interaction belongs to whoever first shows owner evidence. Anybody else
 //!   is served as anonymous, and neither keeps it alive nor changes it.
+//! * A cookie that was given and never came back is not shown: a browser whose first
+//!   requests to two chats crossed keeps one cookie for both.
 //! * A clock has run out at exactly its timeout, not after it.
 //! * Time alone never raises a level.
 //! * The subject never changes: not after the login ran out, not after a logout.
@@ -43,6 +45,8 @@ pub enum Evidence {
     Unasked,
     /// The channel asks for evidence and the request brings none.
     Missing,
+    /// The channel's own cookie, which goes out with the answer to this request.
+    Given(OwnerHash),
     /// The evidence that the request brings.
     Shown(OwnerHash),
 }
@@ -118,6 +122,8 @@ pub struct Interaction {
     /// Whether the channel's side call has told the backend of the login.
     announced: bool,
     owner: Option<OwnerHash>,
+    /// Whether a request has shown the owner's evidence.
+    shown: bool,
     rare: Option<Box<Rare>>,
 }
 
@@ -182,6 +188,7 @@ impl Interaction {
             login: None,
             announced: false,
             owner: None,
+            shown: false,
             rare: None,
         }
     }
@@ -195,13 +202,19 @@ impl Interaction {
     /// Whether a request with this evidence comes from the owner. An interaction
     /// without an owner takes the first evidence that comes (see
     /// [`Interaction::touch`]), unless it already holds what is somebody's: it
-    /// began on a channel that asked for no evidence then.
+    /// began on a channel that asked for no evidence then. So does one whose owner was
+    /// given a cookie that has not come back yet.
     pub fn owned_by(&self, evidence: Evidence) -> bool {
+        let is = |owner: &OwnerHash, hash: OwnerHash| bool::from(hash.0.ct_eq(&owner.0));
+        let holds_nothing = || self.login.is_none() && self.rare.is_none();
         match (evidence, &self.owner) {
             (Evidence::Unasked, _) => true,
             (Evidence::Missing, _) => false,
-            (Evidence::Shown(shown), Some(owner)) => shown.0.ct_eq(&owner.0).into(),
-            (Evidence::Shown(_), None) => self.login.is_none() && self.rare.is_none(),
+            (Evidence::Given(given), Some(owner)) => is(owner, given),
+            (Evidence::Shown(shown), Some(owner)) => {
+                is(owner, shown) || !self.shown && holds_nothing()
+            }
+            (Evidence::Given(_) | Evidence::Shown(_), None) => holds_nothing(),
         }
     }
 
@@ -651,8 +664,13 @@ impl Interaction {
         if !self.owned_by(evidence) {
             return Err(Reason::NotOwner);
         }
-        if let (None, Evidence::Shown(owner)) = (self.owner, evidence) {
-            self.owner = Some(owner);
+        match evidence {
+            Evidence::Shown(owner) => {
+                self.owner = Some(owner);
+                self.shown = true;
+            }
+            Evidence::Given(owner) => self.owner = Some(owner),
+            Evidence::Unasked | Evidence::Missing => {}
         }
         Ok(())
     }
