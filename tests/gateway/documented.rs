@@ -92,14 +92,17 @@ fn with_keys(text: &str, directory: &Path) -> String {
     let pem = root().join("tests/keys/p256-a.pem");
     let mut text = text.replace("{ env = \"CHATGATE_CRM_URL\" }", "\"sqlite:records.db\"");
     for (name, path) in [
-        ("WEB", &key),
-        ("ASSERTION", &pem),
-        ("SITE", &secret),
-        ("WIDGET", &secret),
-        ("BOT", &secret),
+        ("WEB_KEY", &key),
+        ("ASSERTION_KEY", &pem),
+        ("SITE_KEY", &secret),
+        ("WIDGET_KEY", &secret),
+        ("BOT_KEY", &secret),
+        ("LDAP_PASSWORD", &secret),
+        ("OAUTH_SECRET", &secret),
+        ("OIDC_SECRET", &secret),
     ] {
         let file = format!("{{ file = \"{}\" }}", path.display());
-        text = text.replace(&format!("{{ env = \"CHATGATE_{name}_KEY\" }}"), &file);
+        text = text.replace(&format!("{{ env = \"CHATGATE_{name}\" }}"), &file);
     }
     text
 }
@@ -117,7 +120,12 @@ fn the_page_of_reason_codes_is_complete() {
     );
     for reason in Reason::ALL {
         let (code, status) = (reason.code(), reason.status().as_u16());
-        expected += &format!("| `{code}` | {status} | {} |\n", reason.meaning().trim());
+        let outside = match reason.told() {
+            told if told == code => String::new(),
+            told => format!(" Outside it is told as `{told}`."),
+        };
+        let meaning = reason.meaning().trim();
+        expected += &format!("| `{code}` | {status} | {meaning}{outside} |\n");
     }
     if std::env::var_os("CHATGATE_WRITE_DOCS").is_some() {
         fs::write(&page, &expected).unwrap();
