@@ -4,15 +4,14 @@ mod support;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use chatgate::cli::demo::{self, Args, Place};
 use chatgate::gateway::{self, Options, Stop};
 use chatgate::time::{Clock, Time};
 use serde_json::{Value, json};
-use support::{Browser, Request, WebSocket, eventually, ports};
+use support::{Browser, Request, WebSocket, chromium, eventually, ports};
 
 const MESSAGE: &str = "/webhooks/rest/webhook";
 const STREAM: &str = "/webhooks/stream/webhook";
@@ -424,7 +423,7 @@ fn with_curl() {
 
 #[test]
 fn in_a_browser() {
-    if browser_ready() {
+    if chromium::ready() {
         play(&Demo::start(), &[]);
     }
 }
@@ -437,54 +436,18 @@ fn at_other_places_in_a_browser() {
     let (places, names): (Vec<_>, Vec<_>) = there.copied().unzip();
     let wanted = std::env::var_os("CHATGATE_TEST_BROWSER").is_some();
     assert!(places.len() == 2 || !wanted, "run `.ci/setup slapd node`");
-    if browser_ready() && !places.is_empty() {
+    if chromium::ready() && !places.is_empty() {
         play(&Demo::with(places, Clock::system()), &names);
     }
 }
 
 /// Plays the demo in a browser, with logins at the website's page or at these places.
 fn play(demo: &Demo, places: &[&str]) {
-    let mut script = Command::new("node")
-        .arg("demo.mjs")
-        .arg(demo.url())
-        .args(places)
-        .current_dir(directory())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = script.stdin.take().unwrap();
-    for line in BufReader::new(script.stdout.take().unwrap()).lines() {
-        let line = line.unwrap();
-        println!("{line}");
-        if let Some(seconds) = line.strip_prefix("advance ") {
-            demo.clock
-                .advance(Duration::from_secs(seconds.parse().unwrap()));
-            writeln!(input, "done").unwrap();
-        }
-    }
-    assert!(script.wait().unwrap().success());
-}
-
-/// Whether node, its package and Chromium are there, so that `cargo test` alone
-/// passes; with `CHATGATE_TEST_BROWSER` set (as `make test` does) it is a failure
-/// when they are not.
-fn browser_ready() -> bool {
-    let chromium = std::env::var("CHROMIUM").unwrap_or("/usr/bin/chromium".into());
-    let node = Command::new("node").arg("--version").output();
-    let there = node.is_ok_and(|done| done.status.success())
-        && Path::new(&chromium).exists()
-        && directory().join("node_modules/playwright-core").is_dir();
-    let wanted = std::env::var_os("CHATGATE_TEST_BROWSER").is_some();
-    assert!(there || !wanted, "run `.ci/setup browser node`");
-    if !there {
-        eprintln!(
-            "skipped: no node, playwright-core or Chromium; `.ci/setup browser node` installs them"
-        );
-    }
-    there
-}
-
-fn directory() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser"))
+    let url = demo.url();
+    let arguments = [&[&*url], places].concat();
+    chromium::play("demo.mjs", &arguments, |line| {
+        let seconds = line.strip_prefix("advance ")?.parse().unwrap();
+        demo.clock.advance(Duration::from_secs(seconds));
+        Some("done".into())
+    });
 }

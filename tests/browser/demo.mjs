@@ -6,7 +6,7 @@
 
 import assert from "node:assert/strict";
 import { createInterface } from "node:readline";
-import { chromium } from "playwright-core";
+import { launch, step } from "./chromium.mjs";
 
 const [url, ...places] = process.argv.slice(2);
 // The other ways in which the bot answers, and what the page says of them.
@@ -14,13 +14,7 @@ const WIRE = { Webhook: /gets 202/, WebSocket: /One socket/, SSE: /server-sent e
 const SECRET = "1,204.30";
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-  ],
-});
+const browser = await launch();
 try {
   for (const place of places) {
     const context = await browser.newContext();
@@ -274,8 +268,4 @@ async function mark(page, there) {
 async function advance(seconds) {
   console.log("advance " + seconds);
   await lines.next();
-}
-
-function step(what) {
-  console.log("# " + what);
 }

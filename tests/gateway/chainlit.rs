@@ -1,11 +1,11 @@
 //! Chainlit behind `conf/examples/chainlit.toml`: identity by a header, socket.io over
-//! WebSocket and polling.
+//! WebSocket and polling, and Chainlit's own page in a browser.
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
-use crate::support::login::KEY;
-use crate::support::{Answer, Browser, Frame, Gateway, Node, Request, WebSocket, Wire};
+use crate::support::login::{KEY, PLATFORM_KEY};
+use crate::support::{Answer, Browser, Frame, Gateway, Node, Request, WebSocket, Wire, chromium};
 
 /// Where socket.io is.
 const SOCKET: &str = "/ws/socket.io/?EIO=4";
@@ -25,11 +25,7 @@ fn a_verified_customer_talks_over_the_websocket_until_it_is_revoked() {
     socket.say(&format!("42{}", message("good morning")));
     until(|| socket.hear(), "You are alice, and said good morning");
 
-    let revokes = Request::new("DELETE", "/interactions/web/s1");
-    assert_eq!(
-        Wire::connect(gateway.at.admin).exchange(&revokes).status,
-        200
-    );
+    revoke(&gateway, "s1");
     loop {
         let frame = socket.next();
         if frame.opcode == 8 {
@@ -91,6 +87,37 @@ fn nobody_else_gets_in() {
     let theirs = theirs.collect::<Vec<_>>().join("; ");
     let refused = ask(&gateway, &target, &theirs).err().expect("refused");
     assert_eq!(refused.code(), "proof-missing");
+    for path in [
+        "/user",
+        "/project/settings",
+        "/project/file/f",
+        "/project/thread/t",
+    ] {
+        let asks = Request::get(path).header("Cookie", &theirs);
+        assert_eq!(
+            gateway.browser().send(asks).code(),
+            "proof-missing",
+            "{path}"
+        );
+    }
+}
+
+/// Everything that a customer does on Chainlit's own page.
+#[test]
+fn in_a_browser() {
+    if !chromium::ready() {
+        return;
+    }
+    let Some((_chainlit, gateway)) = start() else {
+        return;
+    };
+    let url = format!("http://{}/", gateway.at.plain);
+    let [alice, bob] = ["alice", "bob"].map(|name| proof(&gateway, name, KEY));
+    let stranger = proof(&gateway, "alice", PLATFORM_KEY);
+    chromium::play("chainlit.mjs", &[&url, &alice, &bob, &stranger], |line| {
+        revoke(&gateway, line.strip_prefix("revoke ")?);
+        Some("done".into())
+    });
 }
 
 fn start() -> Option<(Node, Gateway)> {
@@ -101,10 +128,8 @@ fn start() -> Option<(Node, Gateway)> {
 
 /// A browser that Chainlit knows as `name`'s, and all its cookies.
 fn customer(gateway: &Gateway, name: &str, session: &str) -> (Browser, String) {
-    let claims = json!({"sub": name, "exp": gateway.clock.now().secs() + 600});
-    let key = EncodingKey::from_secret(KEY.as_bytes());
-    let site = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap();
     let mut browser = gateway.browser();
+    let site = proof(gateway, name, KEY);
     browser.cookies.insert("site".into(), site);
     let known = browser.send(Request::new("POST", "/auth/header"));
     assert_eq!(known.status, 200, "{}", known.text());
@@ -113,6 +138,20 @@ fn customer(gateway: &Gateway, name: &str, session: &str) -> (Browser, String) {
     let cookies = cookies.map(|(name, value)| format!("{name}={value}"));
     let cookies = cookies.collect::<Vec<_>>().join("; ");
     (browser, cookies)
+}
+
+/// What the website says of a customer, in its cookie.
+fn proof(gateway: &Gateway, name: &str, key: &str) -> String {
+    let claims = json!({"sub": name, "exp": gateway.clock.now().secs() + 600});
+    let key = EncodingKey::from_secret(key.as_bytes());
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap()
+}
+
+/// Takes a login away, as an operator does.
+fn revoke(gateway: &Gateway, interaction: &str) {
+    let revokes = Request::new("DELETE", &format!("/interactions/web/{interaction}"));
+    let revoked = Wire::connect(gateway.at.admin).exchange(&revokes);
+    assert_eq!(revoked.status, 200);
 }
 
 fn ask(gateway: &Gateway, target: &str, cookies: &str) -> Result<WebSocket, Box<Answer>> {

@@ -9,6 +9,7 @@
 //! | [`websocket`] | both ends of a WebSocket, frame by frame |
 //! | [`wire`] | an HTTP/1 client that sends any bytes, over TCP or TLS |
 //! | [`browser`] | a client with a cookie jar, for the plot of a test |
+//! | [`chromium`] | a real browser, driven by the scripts of `tests/browser` |
 //! | [`feed`] | a backend whose stream says what it is told, when it is told, and its listener |
 //! | [`gateway`] | the gateway, in this process with a clock moved by hand, or as its own process |
 //! | [`login`] | the login page's side: reads login URLs, signs returns |
@@ -23,6 +24,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod browser;
+pub mod chromium;
 pub mod feed;
 pub mod gateway;
 pub mod h2;
