@@ -120,10 +120,14 @@ pub(super) fn send(
     let outbound = state.outbound.clone();
     outbound.share(async move {
         let id = format!("msg_{}", hex::encode(crate::secret::random::<12>()));
-        if let Err(reason) = delivery.deliver(&message, &id).await {
+        let outcome = tokio::select! {
+            outcome = delivery.deliver(&message, &id) => outcome,
+            () = delivery.end() => Err(Reason::ReleaseFailed),
+        };
+        if let Err(reason) = outcome {
             tracing::error!(
                 channel = %delivery.channel.name, message = %id, reason = reason.code(),
-                "the client was not told how a login ended"
+                "dead letter: the client was not told how a login ended"
             );
         }
     });

@@ -2,8 +2,9 @@
 //! released to a client. They go the way that all requests go there: to the same
 //! address, with the same TLS settings, in the same protocol.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -12,6 +13,7 @@ use http::{Request, Response, Uri, Version};
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
+use tokio::sync::Semaphore;
 
 use super::peer::Peers;
 use crate::channel::{Route, Upstream};
@@ -25,11 +27,19 @@ const IDLE: Duration = Duration::from_secs(30);
 
 /// Opens connections for them, on the runtime of [`crate::outbound`].
 #[derive(Default)]
-pub(super) struct Resend(OnceLock<Connector>);
+pub(super) struct Resend {
+    connector: OnceLock<Connector>,
+    /// By upstream: one that does not answer holds up nobody who waits for another.
+    turns: Mutex<HashMap<Box<str>, Arc<Semaphore>>>,
+}
 
 impl Resend {
+    /// Requests under way at one time to one upstream; more wait for their turn. Many
+    /// login URLs may run out at once, and of each the client is told.
+    const CONCURRENT: usize = 64;
+
     /// Sends a request, whose URI is path and query, to the upstream of a route; its
-    /// answer, whole.
+    /// answer, whole. The time limit begins with its turn.
     pub(super) async fn call(
         &self,
         peers: &Peers,
@@ -37,10 +47,22 @@ impl Resend {
         request: Request<Bytes>,
         bounds: Bounds,
     ) -> Result<Response<Bytes>, CallError> {
+        let turns = self.turns(&route.upstream);
+        let _turn = turns.acquire().await;
         let call = self.exchange(peers, route, request, bounds.max_body);
         tokio::time::timeout(bounds.timeout, call)
             .await
             .map_err(|_| CallError::Timeout)?
+    }
+
+    /// The upstreams are those of the configuration, so their number is bounded.
+    fn turns(&self, upstream: &Upstream) -> Arc<Semaphore> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Semaphore::new(Self::CONCURRENT));
+        turns
+            .entry(upstream.name.clone())
+            .or_insert_with(new)
+            .clone()
     }
 
     async fn exchange(
@@ -51,7 +73,7 @@ impl Resend {
         max_body: usize,
     ) -> Result<Response<Bytes>, CallError> {
         let peer = peers.of(route, false).await.map_err(failed)?;
-        let connector = self.0.get_or_init(|| Connector::new(None));
+        let connector = self.connector.get_or_init(|| Connector::new(None));
         let (mut session, _) = connector.get_http_session(&*peer).await.map_err(failed)?;
         let multiplexed = session.as_http2().is_some();
         let (head, body) = written(request, &route.upstream, multiplexed)?;

@@ -1,5 +1,6 @@
 //! How a login ended, told in the chat: on every way that messages come.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -7,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::setup::{CANARY, OWNER, bot, channel, channel_to, continue_url, login_url, statement};
 use crate::support::{
-    Browser, Feed, Gateway, Listener, Origin, Reply, Seen, SocketOrigin, WebSocket, eventually,
+    Browser, Feed, Gateway, Listener, Origin, Process, Reply, Seen, Site, SocketOrigin, WebSocket,
+    eventually,
 };
 use crate::webhooks;
 
@@ -19,6 +21,9 @@ failure = { text = "That did not work, {{ interaction }}" }
 cancel = { json = '{"told": "{{ outcome }}"}' }
 timeout = { json = '{"told": "{{ outcome }}"}' }
 "#;
+
+/// What has `[channel.web.release]`.
+const RELEASE: &str = "resume = \"release\"";
 
 const TTL: Duration = Duration::from_secs(600);
 
@@ -287,4 +292,75 @@ fn a_client_of_webhooks_is_sent_it() {
     assert_eq!(told.header("authorization"), Some("Bearer k"));
     assert_eq!(told.header("x-challenge"), challenge.header("x-challenge"));
     assert!(!told.contains(CANARY));
+}
+
+#[test]
+fn many_logins_that_end_at_once_do_not_flood_the_client() {
+    const MANY: usize = 100;
+    const MOST: usize = 64;
+    let api = Origin::start(|_| Reply::new(202, ""));
+    let (open, gate) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicUsize::new(0)),
+    );
+    let (opened, arrived) = (Arc::clone(&open), Arc::clone(&gate));
+    let client = Origin::start(move |seen: &Seen| {
+        if seen.json()["told"].is_string() {
+            arrived.fetch_add(1, Ordering::SeqCst);
+            eventually("the client wakes up", || {
+                opened.load(Ordering::SeqCst).then_some(())
+            });
+        }
+        Reply::new(200, "taken")
+    });
+    let tables = format!("{OUTCOME}[channel.web.release]\ntimeout = \"60s\"\n");
+    let gateway = Gateway::start(&webhooks::channel(&api, &client, RELEASE, &tables, ""));
+    for number in 0..MANY {
+        let hook = webhooks::hook(&webhooks::protected(&format!("c{number}"), "one"));
+        assert_eq!(gateway.browser().send(hook).status, 200);
+        let challenge = client
+            .seen()
+            .into_iter()
+            .rfind(|seen| !seen.json()["told"].is_string());
+        end(
+            &gateway,
+            &webhooks::login_url(&challenge.unwrap()),
+            "cancel",
+        );
+    }
+    eventually("as many as may", || {
+        (gate.load(Ordering::SeqCst) >= MOST).then_some(())
+    });
+    // Were there more, they would have come by now.
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(gate.load(Ordering::SeqCst), MOST);
+    open.store(true, Ordering::SeqCst);
+    eventually("all are told", || {
+        (gate.load(Ordering::SeqCst) == MANY).then_some(())
+    });
+}
+
+#[test]
+fn a_process_that_ends_says_whom_it_could_not_tell() {
+    let api = Origin::start(|_| Reply::new(202, ""));
+    let client = Origin::start(|seen: &Seen| match seen.json()["told"].is_string() {
+        true => Reply::new(503, ""),
+        false => Reply::new(200, "taken"),
+    });
+    let tables = format!("{OUTCOME}[channel.web.release]\nattempts = 10\npause = \"1s\"\n");
+    let mut process = Process::start(&webhooks::channel(&api, &client, RELEASE, &tables, ""));
+    let hook = webhooks::hook(&webhooks::protected("c", "one"));
+    assert_eq!(process.at.browser().send(hook).status, 200);
+    let url = webhooks::login_url(&client.last());
+    let site = Site::new(process.at.plain, chatgate::time::Clock::system());
+    let mut members = site.success(&url, "alice");
+    members["outcome"] = "cancel".into();
+    assert_eq!(site.post(&site.callback(&url), &members).status, 200);
+    eventually("the first try", || (client.count() >= 2).then_some(()));
+    process.signal("TERM");
+    eventually("it ends", || process.ended());
+    let log = process.end();
+    let line = log.lines().find(|line| line.contains("dead letter"));
+    let line = line.unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains("release-failed"), "{line}");
 }
