@@ -10,10 +10,10 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::State;
-use super::exchange::Exchange;
+use super::exchange::{Asked, Exchange};
 use super::respond::Reply;
 use super::resume::end_to_end;
-use super::{verdict, webhook};
+use super::{notice, verdict, webhook};
 use crate::channel::{ChallengeTemplate, Channel, Login, Resume, SigningPage};
 use crate::config::Config;
 use crate::decision::{self, Asker, ForAnswer};
@@ -123,12 +123,14 @@ pub(super) async fn ask(
 }
 
 /// A new login URL in place of the backend's own. What the backend says then is no
-/// answer yet: with `replay` the customer's request is held.
+/// answer yet: with `replay` the customer's request is held. The outcome is told as
+/// that of [`ask`] is.
 pub(super) async fn url(
     state: &Arc<State>,
     session: &Session,
     exchange: &Exchange,
     level: Level,
+    leg: Option<Leg>,
 ) -> Result<String, Reason> {
     let route = exchange.route().ok_or(Reason::Internal)?;
     let held = match route.channel.login.as_ref().map(|login| &login.resume) {
@@ -141,6 +143,18 @@ pub(super) async fn url(
     let held = held.map(|request| Held::Request(Box::new(request)));
     let now = state.clock.now();
     let urls = issue(state, exchange, level, held, None, now).await?;
+    let asked = exchange.asked.as_ref().filter(|_| exchange.to_client());
+    let envelope = match asked {
+        Some(asked) => Some(Withheld {
+            headers: webhook::addressed(HeaderMap::new(), &headers(session)),
+            ..Withheld::nothing(to_client(asked))
+        }),
+        None => leg.map(Withheld::nothing),
+    };
+    let tells = notice::outcomes(&route.channel).is_some();
+    if let Some(envelope) = envelope.filter(|_| tells) {
+        address(state, exchange, &envelope, now).await?;
+    }
     Ok(urls.login)
 }
 
@@ -371,10 +385,7 @@ fn message(
         .iter()
         .filter(|(name, _)| !signatures.covers(name.as_str()) && *name != CONTENT_LENGTH);
     Some(Withheld {
-        leg: Leg::Webhook {
-            method: asked.method.clone(),
-            target: asked.target.whole().into(),
-        },
+        leg: to_client(asked),
         // A backend that did not hear of our taking it sends it again.
         id: Some(hex::encode(Sha256::digest(&body)).into()),
         level,
@@ -383,6 +394,14 @@ fn message(
             .collect(),
         body,
     })
+}
+
+/// The way of a request of the backend's to the client.
+fn to_client(asked: &Asked) -> Leg {
+    Leg::Webhook {
+        method: asked.method.clone(),
+        target: asked.target.whole().into(),
+    }
 }
 
 /// The answer as a customer of this level gets it.

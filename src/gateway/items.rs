@@ -323,7 +323,14 @@ impl Sorting<'_> {
                 .map(|index| (index, Vec::new()))
                 .collect());
         }
-        let url = challenge::url(self.state, self.session, self.exchange, link.level).await?;
+        let url = challenge::url(
+            self.state,
+            self.session,
+            self.exchange,
+            link.level,
+            Some(Leg::Poll),
+        )
+        .await?;
         let note = self.state.store.update(key, clocks, now, |slot| {
             if let Some(interaction) = slot {
                 interaction.stands_for(hashes.iter().copied());

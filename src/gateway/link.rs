@@ -11,11 +11,14 @@ use super::challenge;
 use super::exchange::Exchange;
 use crate::channel::Channel;
 use crate::decision::Asker;
+use crate::interaction::Leg;
 use crate::message::Body;
 use crate::reason::Reason;
 
 /// The body with our login URL, without coding, and that this is a challenge; `None` when it has no
-/// such link, or when nobody could log in by ours: then it stays as it is.
+/// such link, or when nobody could log in by ours: then it stays as it is. How the login
+/// ended is told on `leg`, or sent to the client that gets the link.
+#[expect(clippy::too_many_arguments, reason = "one of them for each side of it")]
 pub(super) async fn rewrite(
     state: &Arc<State>,
     session: &Session,
@@ -24,6 +27,7 @@ pub(super) async fn rewrite(
     headers: &HeaderMap,
     body: &Bytes,
     asker: Asker,
+    leg: Option<Leg>,
 ) -> Result<Option<Bytes>, Reason> {
     let Some(link) = &channel.link else {
         return Ok(None);
@@ -32,7 +36,7 @@ pub(super) async fn rewrite(
     if channel.login.is_none() || asker.foreign || !asker.named || !link.is_in(headers, &body) {
         return Ok(None);
     }
-    let url = challenge::url(state, session, exchange, link.level).await?;
+    let url = challenge::url(state, session, exchange, link.level, leg).await?;
     exchange.reason = Reason::LinkRewritten;
     Ok(link.replace(headers, &body, &url))
 }

@@ -305,7 +305,16 @@ impl Passing<'_> {
     ) -> Result<(Bytes, Reason), Reason> {
         let (channel, headers) = (&self.route.channel, view.headers);
         let (state, session, exchange) = (self.state, self.session, &mut *self.exchange);
-        let linked = link::rewrite(state, session, exchange, channel, headers, &data, asker);
+        let linked = link::rewrite(
+            state,
+            session,
+            exchange,
+            channel,
+            headers,
+            &data,
+            asker,
+            Some(Leg::Stream),
+        );
         let Some(linked) = at_once(linked).unwrap_or(Err(Reason::Internal))? else {
             return Ok((data, reason));
         };

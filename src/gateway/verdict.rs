@@ -113,7 +113,10 @@ pub(super) async fn carry_out(
             let of_head = session.req_header().method == Method::HEAD;
             let (mut head, mut body) = released(channel, head, &body, &strip, reason, of_head)?;
             let headers = &head.headers;
-            match link::rewrite(state, session, exchange, channel, headers, &body, asker).await {
+            let linked = link::rewrite(
+                state, session, exchange, channel, headers, &body, asker, None,
+            );
+            match linked.await {
                 Ok(None) => {}
                 Ok(Some(rewritten)) => {
                     body = rewritten;

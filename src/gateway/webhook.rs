@@ -133,7 +133,10 @@ async fn linked(
         exchange.evidence = Evidence::Unasked;
     }
     let asker = asker(state, exchange, route).await;
-    link::rewrite(state, session, exchange, channel, headers, body, asker).await
+    link::rewrite(
+        state, session, exchange, channel, headers, body, asker, None,
+    )
+    .await
 }
 
 /// Whom a request is for that not everybody may see. One that cannot be read at all

@@ -294,6 +294,77 @@ fn a_client_of_webhooks_is_sent_it() {
     assert!(!told.contains(CANARY));
 }
 
+/// What the backend sends, and what becomes of it.
+const LINK: &str = "[channel.web.link]\nprefix = \"https://bot.example/log-in\"\n";
+
+/// The login URL in the place of the backend's own link.
+fn rewritten(said: &str) -> String {
+    let (_, url) = said.split_once("Go to ").expect("a link");
+    let url = url.split(['"', ' ']).next().unwrap();
+    assert!(!url.contains("bot.example"), "{said}");
+    url.to_owned()
+}
+
+#[test]
+fn it_is_told_after_a_link_of_the_backends_own() {
+    let linking = json!({"customer_id": "c", "text": ["Go to https://bot.example/log-in now"]});
+    let tables = format!("{OWNER}{OUTCOME}{LINK}");
+
+    let origin = SocketOrigin::start();
+    let sockets = format!("{tables}[channel.web.websocket]\n");
+    let gateway = Gateway::start(&channel_to(&origin.upstream(), "", &sockets));
+    let customer = WebSocket::ask(gateway.at.plain, "/chat/c1/ws", &[]);
+    let mut customer = customer.unwrap_or_else(|answer| panic!("{}", answer.text()));
+    let mut backend = origin.accept();
+    backend.say_json(&linking);
+    end(&gateway, &rewritten(&customer.hear()), "cancel");
+    assert_eq!(customer.hear(), r#"{"told":"cancel"}"#);
+
+    let feed = Feed::start("text/event-stream");
+    let gateway = Gateway::start(&channel(&feed.origin, "", &tables));
+    let mut ann = gateway.browser();
+    ann.get("/chat/ann/hello");
+    let mut stream = Listener::open(gateway.plain, "/chat/ann/events", &ann);
+    feed.say(format!("data: {linking}\n\n"));
+    end(&gateway, &rewritten(&stream.event()), "cancel");
+    feed.say("data: {}\n\n");
+    assert_eq!(stream.event(), "data: {\"told\":\"cancel\"}\n\n");
+
+    let elements = linking.clone();
+    let origin = Origin::start(move |_: &Seen| Reply::json(&json!({"list": [elements]})));
+    let items = format!("{tables}[channel.web.items]\nat = \"$.list\"\n");
+    let gateway = Gateway::start(&channel(&origin, "", &items));
+    let mut ann = gateway.browser();
+    let answer = ann.get("/chat/ann/messages").text();
+    end(&gateway, &rewritten(&answer), "cancel");
+    let list = ann.get("/chat/ann/messages").json()["list"].clone();
+    assert_eq!(list[0], json!({"told": "cancel"}));
+
+    let api = Origin::start(|_| Reply::new(202, ""));
+    let client = Origin::start(|_| Reply::new(200, "taken"));
+    let tables = format!("{OUTCOME}{LINK}");
+    let gateway = Gateway::start(&webhooks::channel(&api, &client, "", &tables, ""));
+    let sent = webhooks::hook(&linking).header("Authorization", "Bearer k");
+    let sent = sent.header("X-Preview", CANARY);
+    assert_eq!(gateway.browser().send(sent).status, 200);
+    end(
+        &gateway,
+        &rewritten(&String::from_utf8_lossy(&client.last().body)),
+        "cancel",
+    );
+    let told = eventually("the client is told", || {
+        let told = |seen: &Seen| seen.json()["told"] == "cancel";
+        client.seen().into_iter().find(told)
+    });
+    assert_eq!((told.method.as_str(), &*told.target), ("POST", "/hook/c"));
+    assert_eq!(told.header("authorization"), Some("Bearer k"));
+    assert_eq!(told.header("content-type"), Some("application/json"));
+    assert!(
+        !told.contains(CANARY),
+        "that of the link may not be for everybody"
+    );
+}
+
 #[test]
 fn many_logins_that_end_at_once_do_not_flood_the_client() {
     const MANY: usize = 100;

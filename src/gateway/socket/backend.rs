@@ -105,7 +105,17 @@ impl Relay<'_> {
         let headers = [(CONTENT_TYPE, text)].into_iter().collect();
         let (channel, asker) = (self.channel.clone(), self.asker().await);
         let (state, session, exchange) = (self.state, &*customer.session, &mut *self.exchange);
-        link::rewrite(state, session, exchange, &channel, &headers, message, asker).await
+        link::rewrite(
+            state,
+            session,
+            exchange,
+            &channel,
+            &headers,
+            message,
+            asker,
+            Some(Leg::Socket),
+        )
+        .await
     }
 
     /// The verdict on a message, for the customer as he stands now.
