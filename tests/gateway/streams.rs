@@ -320,7 +320,6 @@ fn what_cannot_be_judged_or_is_flagged_by_its_head_does_not_begin() {
     });
     let gateway = Gateway::start(&setup::channel(&origin, "", OWNER));
     for (kind, code) in [
-        ("gzip", "answer-undecodable"),
         ("charset", "answer-undecodable"),
         ("twofold", "answer-malformed"),
     ] {
@@ -330,6 +329,12 @@ fn what_cannot_be_judged_or_is_flagged_by_its_head_does_not_begin() {
         assert_eq!(answer.code(), code, "{}", answer.text());
         assert!(!answer.contains(CANARY));
     }
+    // That a coding is none is seen in the body, and the head may be on its way before it
+    // has come.
+    let answer = gateway
+        .browser()
+        .get(&format!("/chat/{}/gzip", setup::fresh()));
+    assert!(answer.body.is_empty() || answer.code() == "answer-undecodable");
     for kind in ["header", "status"] {
         let answer = gateway
             .browser()
@@ -342,6 +347,15 @@ fn what_cannot_be_judged_or_is_flagged_by_its_head_does_not_begin() {
     }
     let head = Request::new("HEAD", &format!("/chat/{}/header", setup::fresh()));
     assert!(!gateway.wire().exchange(&head).contains(CANARY));
+}
+
+#[test]
+fn a_coding_that_is_none_ends_a_stream_that_has_begun() {
+    let feed = Feed::start("text/event-stream\r\nContent-Encoding: gzip");
+    let (_gateway, _, mut stream) = listen(&feed, "");
+    assert!(stream.head.starts_with("HTTP/1.1 200"), "{}", stream.head);
+    feed.say(flagged());
+    assert_eq!(stream.rest(), "");
 }
 
 #[test]
