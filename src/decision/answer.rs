@@ -66,6 +66,9 @@ pub enum Candidate {
     /// Its body cannot be read or need not be, and may have no end: [`answer`] decides
     /// by the head.
     Unreadable,
+    /// A stream that cannot be read and need not be. It goes on for as long as its
+    /// customer's login counts.
+    Opaque,
 }
 
 /// Whether an answer has to be held for [`answer`], by its head alone.
@@ -116,10 +119,14 @@ pub fn needed_login(channel: &Channel, head: &AnswerView<'_>, level: Level) -> b
             .any(|flag| !flag.observe && flagged(flag))
 }
 
-/// A stream in which nothing is flagged, on a route where it ends with a login.
+/// A stream in which nothing is flagged, or need be looked for, on a route where it ends
+/// with a login.
 pub fn watched(head: &AnswerView<'_>) -> Candidate {
-    let format = format(head.headers).filter(|_| !bodiless(head.status));
-    format.map_or(Candidate::No, Candidate::Stream)
+    match stream(head.headers).filter(|_| !bodiless(head.status)) {
+        None => Candidate::No,
+        Some(_) if is_unreadable(head.headers) => Candidate::Opaque,
+        Some(format) => Candidate::Stream(format),
+    }
 }
 
 /// Who gets a stream now may not be whom its next message is for.

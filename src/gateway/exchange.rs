@@ -13,7 +13,7 @@ use super::admit::Target;
 use super::body::BodyEdit;
 use super::hold::Hold;
 use super::patience::Pace;
-use super::stream::Stream;
+use super::stream::{Stream, Watch};
 use crate::channel::{Kind, Route};
 use crate::config::Config;
 use crate::decision::{Asker, Forward};
@@ -66,6 +66,8 @@ pub(super) struct Exchange {
     pub hold: Hold,
     /// The answer, where it is judged message by message.
     pub stream: Option<Box<Stream>>,
+    /// The same where it cannot be read.
+    pub watch: Option<Watch>,
     /// Why a hook gave the exchange up.
     pub withheld: Option<Reason>,
     /// Whether an answer of unknown state is on the wire: nothing may follow it.
@@ -118,6 +120,7 @@ impl Exchange {
             asker: Asker::ANONYMOUS,
             hold: Hold::default(),
             stream: None,
+            watch: None,
             withheld: None,
             broken: false,
             socket: false,

@@ -13,10 +13,10 @@ use serde_json::Map;
 use super::admit;
 use super::body;
 use super::inject::Injected;
-use super::{read, request, socket, webhook};
+use super::{read, request, socket, stream, webhook};
 use crate::channel::{Channel, Kind, Link, Route};
 use crate::config::Config;
-use crate::decision::{self, Asked, Asker, ForAnswer, ForRequest};
+use crate::decision::{self, Asked, Asker, Candidate, ForAnswer, ForRequest};
 use crate::identity::{Caches, Proof};
 use crate::interaction::{Identity, Level, Standing};
 use crate::message::{AnswerView, Body, RequestView, Selector};
@@ -313,7 +313,7 @@ pub async fn explain(
             named: interaction.is_some() || selector.is_some_and(Selector::needs_answer),
             foreign: standing.foreign,
         };
-        judge(&mut said, config, channel, answer, asker)?;
+        judge(&mut said, config, route, answer, asker)?;
     }
     Ok(said)
 }
@@ -372,10 +372,11 @@ fn to_client(
 fn judge(
     said: &mut Explanation,
     config: &Config,
-    channel: &Channel,
+    route: &Route,
     answer: &Answer,
     asker: Asker,
 ) -> Result<(), String> {
+    let channel = &route.channel;
     let status = StatusCode::from_u16(answer.status)
         .map_err(|_| format!("{} is no status", answer.status))?;
     let mut headers = HeaderMap::new();
@@ -398,6 +399,9 @@ fn judge(
     let verdict = verdict(said, config, channel, &view, asker);
     if let ForAnswer::Release { .. } = verdict {
         linked(said, channel, &view, asker);
+        if stream::is_watched(route) && decision::watched(&view) != Candidate::No {
+            said.step("stream", "ends with the login of its customer");
+        }
     }
     said.answer = Some(verdict);
     Ok(())

@@ -20,7 +20,7 @@ use super::patience;
 use super::request::{self, Step};
 use super::respond::{self, Reply};
 use super::socket::{self, Sockets};
-use super::stream::{self, Stream};
+use super::stream::{self, Stream, Watch};
 use super::{signed, verdict, webhook};
 use crate::decision::{self, Candidate, ForAnswer};
 use crate::message::AnswerView;
@@ -94,6 +94,7 @@ impl ProxyHttp for Proxy {
         // A retry begins anew.
         exchange.hold = Default::default();
         exchange.stream = None;
+        exchange.watch = None;
         exchange.edit.rewind();
         if exchange.to_client() {
             inject::strip_connection(head);
@@ -215,8 +216,16 @@ impl ProxyHttp for Proxy {
                     verdict::forget_body(head);
                 }
                 Candidate::Stream(format) => Stream::begin(session, head, exchange, format)?,
+                Candidate::Opaque => Watch::begin(session, head, exchange)?,
                 Candidate::Unreadable => match decision::answer(&route.channel, &view, asker) {
-                    ForAnswer::Release { reason, .. } => exchange.reason = reason,
+                    ForAnswer::Release { reason, .. } => {
+                        exchange.reason = reason;
+                        if stream::is_watched(&route)
+                            && decision::watched(&view) == Candidate::Opaque
+                        {
+                            Watch::begin(session, head, exchange)?;
+                        }
+                    }
                     ForAnswer::Challenge { .. } | ForAnswer::Block(_) => {
                         let sized = head.headers.contains_key(CONTENT_LENGTH);
                         exchange.hold.begin(session, head, cap)?;
@@ -251,6 +260,7 @@ impl ProxyHttp for Proxy {
             Stream::chunk(&self.state, session, exchange, body, end)?;
             return Ok(None);
         }
+        Watch::chunk(&self.state, exchange)?;
         if !exchange.hold.take(body) {
             return Ok(None);
         }

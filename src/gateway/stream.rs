@@ -7,6 +7,9 @@
 //! none, and what is flagged would stay withheld.
 
 mod outbox;
+mod watch;
+
+pub(super) use watch::Watch;
 
 use std::future::Future;
 use std::pin::pin;
@@ -103,13 +106,7 @@ impl Stream {
             false => "private, no-store",
         };
         head.insert_header(CACHE_CONTROL, cached)?;
-        head.set_version(Version::HTTP_11);
-        if session.req_header().version == Version::HTTP_10 {
-            head.remove_header(&TRANSFER_ENCODING);
-            session.set_keepalive(None);
-        } else {
-            head.insert_header(TRANSFER_ENCODING, "chunked")?;
-        }
+        unsized_head(session, head)?;
         exchange.reason = Reason::Unflagged;
         exchange.stream = Some(Box::new(stream));
         Ok(())
@@ -240,10 +237,8 @@ impl Passing<'_> {
     /// Who the next message is for.
     fn asker(&mut self) -> Result<Asker, Ended> {
         let asker = at_once(verdict::asker(self.state, self.exchange)).unwrap_or(Asker::ANONYMOUS);
-        let fallen = asker.level < self.stream.level;
-        self.stream.level = asker.level;
-        let closes = self.channel().streaming.on_expiry == OnExpiry::Close;
-        match closes && fallen || asker.level < self.route.least() {
+        let before = std::mem::replace(&mut self.stream.level, asker.level);
+        match has_ended(self.route, before, asker.level) {
             true => Err(Ended(Reason::LoginEnded)),
             false => Ok(asker),
         }
@@ -368,6 +363,23 @@ impl Passing<'_> {
 /// to look whether it has a message that is judged or not.
 pub(super) fn is_watched(route: &Route) -> bool {
     route.least() > Level::ANONYMOUS || route.channel.streaming.on_expiry == OnExpiry::Close
+}
+
+/// Whether a stream on this route ends where its customer has come to this level.
+fn has_ended(route: &Route, before: Level, now: Level) -> bool {
+    let closes = route.channel.streaming.on_expiry == OnExpiry::Close;
+    closes && now < before || now < route.least()
+}
+
+/// Makes the head that of a body whose length is not known.
+fn unsized_head(session: &mut Session, head: &mut ResponseHeader) -> pingora::Result<()> {
+    head.set_version(Version::HTTP_11);
+    if session.req_header().version == Version::HTTP_10 {
+        head.remove_header(&TRANSFER_ENCODING);
+        session.set_keepalive(None);
+        return Ok(());
+    }
+    head.insert_header(TRANSFER_ENCODING, "chunked")
 }
 
 /// Whether a client says that it waits for a stream: browsers and most libraries do.

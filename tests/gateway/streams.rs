@@ -170,14 +170,27 @@ fn a_stream_can_be_closed_when_a_level_ends() {
     assert_eq!(stream.rest(), "");
 }
 
-/// Also where nothing is flagged, so that nothing else has to be looked at.
+/// Also where nothing is flagged, so that nothing else has to be looked at, and where
+/// nothing can be read.
 #[test]
 fn a_stream_ends_where_its_route_demands_a_login() {
-    for demands in [
+    let demands = [
         "enforcement = \"required\"",
         "enforcement = \"optional\"\nlevel = \"claimed\"",
-    ] {
-        let feed = Feed::start(EVENTS);
+        "enforcement = \"optional\"\n[channel.app.stream]\non_expiry = \"close\"",
+        "enforcement = \"required\"\n[channel.app.inspect]\nundecodable = \"release\"\n\
+         [[channel.app.flag]]\nname = \"f\"\njson = \"$.f\"",
+    ];
+    let kinds = [
+        EVENTS,
+        "text/event-stream; charset=iso-8859-1",
+        "text/event-stream\r\nContent-Encoding: x-own",
+    ];
+    let cells = demands
+        .into_iter()
+        .flat_map(|demands| kinds.map(|kind| (demands, kind)));
+    for (demands, kind) in cells {
+        let feed = Feed::start(kind);
         let tables = format!(
             "{}[channel.app]\nupstream = \"bot\"\nauthentication_timeout = \"5m\"\n\
              [[channel.app.identity]]\nname = \"site\"\nkind = \"jwt\"\nfrom = {{ cookie = \"token\" }}\n\
@@ -197,7 +210,7 @@ fn a_stream_ends_where_its_route_demands_a_login() {
         assert_eq!(stream.event(), "data: one\n\n");
         gateway.clock.advance(Duration::from_secs(5 * 60));
         feed.say("data: two\n\n");
-        assert_eq!(stream.rest(), "", "{demands}");
+        assert_eq!(stream.rest(), "", "{demands} {kind}");
     }
 }
 
