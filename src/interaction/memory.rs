@@ -15,9 +15,10 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use tokio::sync::Notify;
 
+use super::clocks::Clocks;
 use super::held::{Challenge, TokenHash};
 use super::identity::Identity;
-use super::state::{Clocks, Interaction};
+use super::state::Interaction;
 use super::store::{Key, Limits};
 use crate::reason::Reason;
 use crate::time::Time;

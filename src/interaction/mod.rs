@@ -4,6 +4,7 @@
 //! socket. [`store`] keeps interactions and makes each transition atomic.
 
 mod attempt;
+mod clocks;
 mod held;
 mod identity;
 mod memory;
@@ -12,10 +13,11 @@ mod state;
 pub mod store;
 
 pub use attempt::Attempt;
+pub use clocks::Clocks;
 pub use held::{Answer, Challenge, Held, HeldRequest, MessageHash, Redeemed, TokenHash};
 pub use identity::{Identity, Level};
 pub use outbox::{Bounds, Leg, Withheld};
-pub use state::{Clocks, Evidence, Interaction, OwnerHash, Standing, Unbound};
+pub use state::{Evidence, Interaction, OwnerHash, Standing, Unbound};
 pub use store::{Key, Limits, Store};
 
 #[cfg(test)]

@@ -7,10 +7,11 @@ use std::fmt;
 use arcstr::ArcStr;
 use tokio::sync::Notify;
 
+use super::clocks::Clocks;
 use super::held::TokenHash;
 use super::identity::Identity;
 use super::memory::Memory;
-use super::state::{Clocks, Interaction};
+use super::state::Interaction;
 use crate::reason::Reason;
 use crate::time::Time;
 

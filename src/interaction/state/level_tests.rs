@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::Map;
 
 use super::*;
-use crate::interaction::Answer;
+use crate::interaction::{Answer, Bounds, Leg};
 
 const OWNER: Evidence = Evidence::Shown(OwnerHash([1; 32]));
 

@@ -1,5 +1,6 @@
 //! What is withheld, and who gets it when.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +9,8 @@ use proptest::prelude::*;
 use serde_json::Map;
 
 use super::*;
-use crate::interaction::Answer;
+use crate::interaction::state::{OwnerHash, Rare};
+use crate::interaction::{Answer, Held, Identity, TokenHash};
 
 const ALICE: Evidence = Evidence::Shown(OwnerHash([1; 32]));
 const MALLORY: Evidence = Evidence::Shown(OwnerHash([2; 32]));

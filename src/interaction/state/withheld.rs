@@ -1,0 +1,110 @@
+//! What is kept from the customer until a login: messages, and in whose place a login
+//! URL stands.
+
+use super::{Evidence, Interaction};
+use crate::interaction::clocks::Clocks;
+use crate::interaction::held::{Challenge, HeldRequest, MessageHash};
+use crate::interaction::identity::Level;
+use crate::interaction::outbox::{Bounds, Leg, Outbox, Withheld};
+use crate::reason::Reason;
+use crate::time::Time;
+
+/// How many messages are remembered in whose place a login URL stands; of older ones
+/// a new one is made.
+const MOST_CHALLENGED: usize = 256;
+
+impl Interaction {
+    /// Notes in whose place the outstanding login URL stands, or would stand again.
+    pub fn stands_for(&mut self, messages: impl IntoIterator<Item = MessageHash>) {
+        let Some(rare) = self.rare.as_mut().filter(|rare| rare.challenge.is_some()) else {
+            return;
+        };
+        for message in messages {
+            rare.challenged.retain(|known| *known != message);
+            rare.challenged.push(message);
+        }
+        let many = rare.challenged.len().saturating_sub(MOST_CHALLENGED);
+        rare.challenged.drain(..many);
+    }
+
+    /// Whether a login URL that is good for this level stands in a message's place.
+    pub fn is_challenged(&self, message: &MessageHash, level: Level, now: Time) -> bool {
+        let good = |challenge: &Challenge| challenge.level >= level && !challenge.expired(now);
+        let rare = self.rare.as_ref();
+        rare.is_some_and(|rare| {
+            rare.pending().is_some_and(good) && rare.challenged.contains(message)
+        })
+    }
+
+    /// Whether any message is withheld on this leg.
+    pub fn withholds_any(&self, leg: &Leg) -> bool {
+        let rare = self.rare.as_ref();
+        rare.is_some_and(|rare| rare.outbox.has_any(leg))
+    }
+
+    /// Keeps a message from the customer until [`Interaction::release`]. One whose id
+    /// is kept on that leg already is not kept twice. [`Reason::OutboxFull`] when it does not fit:
+    /// then it is lost, and those before it stay. [`Reason::NotOwner`] for anybody
+    /// but the owner; a message of the backend's own comes [`Evidence::Unasked`].
+    pub fn withhold(
+        &mut self,
+        message: Withheld,
+        bounds: &Bounds,
+        evidence: Evidence,
+    ) -> Result<(), Reason> {
+        self.admit(evidence)?;
+        let mut outbox = match &mut self.rare {
+            Some(rare) => std::mem::take(&mut rare.outbox),
+            None => Outbox::default(),
+        };
+        let kept = outbox.put(message, bounds);
+        if !outbox.is_empty() {
+            self.rare.get_or_insert_default().outbox = outbox;
+        }
+        kept
+    }
+
+    /// Keeps the owner's latest message, in place of the one before.
+    /// [`Reason::NotOwner`] for anybody else.
+    pub fn remember(&mut self, request: HeldRequest, evidence: Evidence) -> Result<(), Reason> {
+        self.admit(evidence)?;
+        self.rare.get_or_insert_default().latest = Some(Box::new(request));
+        Ok(())
+    }
+
+    /// The owner's latest message.
+    pub fn latest(&self) -> Option<&HeldRequest> {
+        self.rare.as_ref()?.latest.as_deref()
+    }
+
+    /// Whether a message with this id is withheld on this leg.
+    pub fn withholds(&self, leg: &Leg, id: &str) -> bool {
+        self.rare
+            .as_ref()
+            .is_some_and(|rare| rare.outbox.has(leg, id))
+    }
+
+    /// Hands out the withheld messages of the legs that are asked for, oldest
+    /// first, as far as the login that counts right now reaches their level. Each
+    /// is handed out once; nothing for anybody but the owner.
+    pub fn release(
+        &mut self,
+        legs: impl Fn(&Leg) -> bool,
+        clocks: &Clocks,
+        evidence: Evidence,
+        now: Time,
+    ) -> Vec<Withheld> {
+        let level = self.standing(clocks, evidence, now).level();
+        let Some(rare) = self.rare.as_mut().filter(|_| level > Level::ANONYMOUS) else {
+            return Vec::new();
+        };
+        let withheld = Level(1)..=level;
+        let reached = |message: &Withheld| withheld.contains(&message.level) && legs(&message.leg);
+        let released = rare.outbox.take(reached);
+        self.slim();
+        released
+    }
+}
+
+#[cfg(test)]
+mod tests;
