@@ -264,6 +264,10 @@ pub(super) fn page(style: &Style<'_>, status: StatusCode, reason: Reason) -> Rep
         }
         Reason::WrongBrowser => ("other-browser", "other-browser-text"),
         Reason::LoginLevel => ("stronger", "stronger-text"),
+        // One text, as there is one code: what the records know stays with them.
+        Reason::RecordMissing | Reason::RecordAmbiguous | Reason::RecordMismatch => {
+            ("unmatched", "unmatched-text")
+        }
         Reason::LoginStale
         | Reason::LoginState
         | Reason::LoginBrowser

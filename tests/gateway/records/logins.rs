@@ -156,7 +156,15 @@ fn a_providers_customers_are_matched() {
     assert_eq!(counted(&gateway, "record-missing"), 1);
     assert_eq!(browser.get("/.chatgate/done/record-missing").status, 404);
     let page = browser.get("/.chatgate/done/record-refused");
-    assert!(page.contains("could not be completed"));
+    assert!(page.contains("customer service") && page.contains("record-refused"));
+    for (language, said) in [("de", "Kundendienst"), ("es", "atención al cliente")] {
+        let mut elsewhere = gateway.browser();
+        elsewhere
+            .headers
+            .push(("Accept-Language".into(), language.into()));
+        let page = elsewhere.get("/.chatgate/done/record-refused");
+        assert!(page.contains(said), "{}", page.text());
+    }
     assert!(is_challenge(&statement(&mut browser, "c1")));
 
     records.say(Reply::json(&record()));
