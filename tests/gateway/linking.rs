@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `fetched` | by a URL of the platform's with a token fetched for one customer |
 //! | `back` | by the way back that the platform names when it opens the login URL |
+//! | `together` | with our own login page, with the company's records |
 
 mod back;
 mod fetched;
+mod together;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -31,6 +33,16 @@ impl Chat {
         login: &str,
         platform: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
     ) -> Self {
+        Self::among(linking, login, "", platform)
+    }
+
+    /// The same with `directories`, tables that both channels refer to.
+    pub fn among(
+        linking: impl FnOnce(&Origin) -> String,
+        login: &str,
+        directories: &str,
+        platform: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let bot = Origin::start(|_| Reply::new(202, ""));
         let platform = Origin::start(platform);
         let linking = linking(&platform);
@@ -38,6 +50,7 @@ impl Chat {
         for name in ["web", "two"] {
             tables += &channel(name, &linking, login);
         }
+        tables += directories;
         Self {
             gateway: Gateway::start(&tables),
             bot,
@@ -188,7 +201,7 @@ strip = true
 [channel.{name}.challenge]
 json = '{{ "to": "{{{{ interaction }}}}", "login": "{{{{ login_url }}}}" }}'
 [channel.{name}.inject]
-headers = {{ "X-Customer-Id" = "subject" }}
+headers = {{ "X-Customer-Id" = "subject", "X-Segment" = "claims.segment" }}
 [[channel.{name}.route]]
 kind = "message"
 method = "POST"

@@ -53,12 +53,20 @@ impl Visitor {
         let mut browser = gateway.browser();
         let challenge = statement(&mut browser, chat);
         let url = login_url(&challenge);
-        let page = browser.get(&url);
+        Self {
+            challenge,
+            ..Self::before(browser, &url)
+        }
+    }
+
+    /// Who follows a login URL, from wherever.
+    pub fn before(mut browser: Browser, url: &str) -> Self {
+        let page = browser.get(url);
         assert_eq!(page.status, 200, "{}", page.text());
         Self {
             browser,
-            challenge,
-            url,
+            challenge: page.clone(),
+            url: url.to_owned(),
             page,
         }
     }

@@ -8,15 +8,15 @@ use crate::setup::CANARY;
 use crate::support::browser::{parameter, path_of};
 use crate::support::{Provider, Reply, Request, eventually};
 
-const LINKING: &str = r#"back = { prefix = "https://platform.example/linking" }"#;
-const BACK: &str = "https://platform.example/linking/?account_linking_token=a%2Bb";
+pub const LINKING: &str = r#"back = { prefix = "https://platform.example/linking" }"#;
+pub const BACK: &str = "https://platform.example/linking/?account_linking_token=a%2Bb";
 
 fn start() -> Chat {
     Chat::start(|_| LINKING.into(), "", |_| Reply::new(200, "{}"))
 }
 
 /// The login URL as the platform opens it.
-fn door(url: &str, back: &str) -> String {
+pub fn door(url: &str, back: &str) -> String {
     assert!(url.contains("/.chatgate/login/"), "{url}");
     let back = percent_encoding::utf8_percent_encode(back, percent_encoding::NON_ALPHANUMERIC);
     format!("{url}?account_linking_token=a%2Bb&redirect_uri={back}")
