@@ -22,7 +22,7 @@ demo:
 	@$(CARGO) run --locked --profile demo --no-default-features -- demo $(DEMO)
 
 test:
-	@.ci/setup build browser node chainlit slapd postgres samples
+	@.ci/setup build browser node chainlit canaille slapd postgres samples
 	@$(MAKE) --no-print-directory lint
 	CHATGATE_TEST_BACKENDS=1 CHATGATE_TEST_BROWSER=1 $(CARGO) test --locked
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(CARGO) doc --locked --no-deps --document-private-items

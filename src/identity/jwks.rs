@@ -14,7 +14,7 @@ pub use cache::JwksCache;
 /// The usable keys of a set.
 #[derive(Debug, Default)]
 pub struct KeySet {
-    /// Keys, each pinned to one algorithm.
+    /// Keys, each pinned to one algorithm; one that serves several stands here for each.
     pub keys: Vec<PinnedKey>,
 }
 
@@ -23,9 +23,9 @@ impl KeySet {
     /// to be tried with each.
     const MAX_KEYS: usize = 100;
 
-    /// Reads a JWKS document. A key without `alg` serves the first of `algorithms` that
-    /// fits its type; keys of no use here are passed over; none left is an error, which
-    /// says what was wrong with each.
+    /// Reads a JWKS document. A key without `alg` serves all of `algorithms` that fit its
+    /// type, as it does for whoever signs; keys of no use here are passed over; none left
+    /// is an error, which says what was wrong with each.
     ///
     /// Of no use are keys for encryption (`use`, `key_ops`), of other algorithms, of
     /// unknown types or too weak; and keys that are no public ones, symmetric or
@@ -44,7 +44,7 @@ impl KeySet {
         let mut faults = Vec::new();
         for (place, entry) in entries.iter().enumerate() {
             match read_key(entry, algorithms) {
-                Ok(key) => keys.push(key),
+                Ok(pinned) => keys.extend(pinned),
                 Err(fault) => faults.push(format!("key {}: {fault}", place + 1)),
             }
         }
@@ -74,7 +74,7 @@ pub struct JwksUrl {
     pub cooldown: Duration,
 }
 
-fn read_key(entry: &Value, algorithms: &[Algorithm]) -> Result<PinnedKey, String> {
+fn read_key(entry: &Value, accepted: &[Algorithm]) -> Result<Vec<PinnedKey>, String> {
     let entry = entry.as_object().ok_or("not an object")?;
     if entry.contains_key("k") || entry.contains_key("d") {
         return Err("a secret or private key, which no longer vouches for anyone".into());
@@ -94,13 +94,18 @@ fn read_key(entry: &Value, algorithms: &[Algorithm]) -> Result<PinnedKey, String
         Some(Value::String(kid)) => Some(kid.as_str()),
         Some(_) => return Err("its kid is not a string".into()),
     };
-    let algorithm = algorithm(entry, algorithms)?;
-    PinnedKey::new(kid, algorithm, public_key(entry, algorithm)?)
+    algorithms(entry, accepted)?
+        .into_iter()
+        .map(|algorithm| PinnedKey::new(kid, algorithm, public_key(entry, algorithm)?))
+        .collect()
 }
 
-/// The algorithm that a key is for: its own `alg`, where it is accepted, else the
-/// first accepted one of its type.
-fn algorithm(entry: &Map<String, Value>, accepted: &[Algorithm]) -> Result<Algorithm, String> {
+/// The algorithms that a key is for, one at least: its own `alg`, where it is accepted,
+/// else the accepted ones of its type.
+fn algorithms(
+    entry: &Map<String, Value>,
+    accepted: &[Algorithm],
+) -> Result<Vec<Algorithm>, String> {
     let fits = |algorithm: &Algorithm| {
         let (kty, crv) = kind(*algorithm);
         let crv_fits = crv.is_none_or(|crv| entry.get("crv").is_some_and(|own| own == crv));
@@ -113,11 +118,13 @@ fn algorithm(entry: &Map<String, Value>, accepted: &[Algorithm]) -> Result<Algor
             Some(alg.ok_or("its alg is not one that is known here")?)
         }
     };
-    accepted
-        .iter()
-        .find(|algorithm| fits(algorithm) && named.is_none_or(|named| named == **algorithm))
-        .copied()
-        .ok_or_else(|| format!("not a key for any of {accepted:?}"))
+    let ours =
+        |algorithm: &Algorithm| fits(algorithm) && named.is_none_or(|named| named == *algorithm);
+    let algorithms: Vec<_> = accepted.iter().copied().filter(ours).collect();
+    match algorithms.is_empty() {
+        true => Err(format!("not a key for any of {accepted:?}")),
+        false => Ok(algorithms),
+    }
 }
 
 /// `kty` and, where there are several, `crv` of an algorithm's keys.

@@ -9,6 +9,7 @@
 //! | [`websocket`] | both ends of a WebSocket, frame by frame |
 //! | [`wire`] | an HTTP/1 client that sends any bytes, over TCP or TLS |
 //! | [`browser`] | a client with a cookie jar, for the plot of a test |
+//! | [`canaille`] | a real OpenID provider, whose customers are in a real LDAP server |
 //! | [`chromium`] | a real browser, driven by the scripts of `tests/browser` |
 //! | [`feed`] | a backend whose stream says what it is told, when it is told, and its listener |
 //! | [`gateway`] | the gateway, in this process with a clock moved by hand, or as its own process |
@@ -24,6 +25,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod browser;
+pub mod canaille;
 pub mod chromium;
 pub mod feed;
 pub mod gateway;
@@ -43,6 +45,7 @@ pub mod websocket;
 pub mod wire;
 
 pub use browser::Browser;
+pub use canaille::Canaille;
 pub use feed::{Feed, Listener};
 pub use gateway::{Addresses, Gateway, Process};
 pub use login::{KEY, PLATFORM_KEY, Site};

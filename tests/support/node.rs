@@ -74,7 +74,8 @@ impl Node {
         Self::run(script, &mut command, address)
     }
 
-    fn run(what: &str, command: &mut Command, address: SocketAddr) -> Self {
+    /// Runs a command until it accepts there.
+    pub(super) fn run(what: &str, command: &mut Command, address: SocketAddr) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -351,7 +351,8 @@ fn signing(name: &str) -> (Algorithm, EncodingKey) {
     }
 }
 
-fn jwk(name: &str) -> Value {
+/// A public key of `tests/keys`.
+pub(super) fn jwk(name: &str) -> Value {
     let public = pem(&format!("{name}.pub.pem"));
     let (algorithm, key) = match name.starts_with("rsa") {
         true => ("RS256", DecodingKey::from_rsa_pem(&public).unwrap()),

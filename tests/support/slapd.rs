@@ -30,11 +30,27 @@ pub struct Slapd {
     child: Mutex<Option<Child>>,
 }
 
+/// What somebody wants of a server beside what it has.
+#[derive(Default)]
+pub struct More<'a> {
+    /// Settings of the whole server: schemas, modules.
+    pub schema: &'a str,
+    /// Settings of the database.
+    pub database: &'a str,
+    /// Entries, as LDIF.
+    pub entries: &'a str,
+}
+
 impl Slapd {
     /// Starts one. `None` where it is not installed (`.ci/setup slapd`), so that
     /// `cargo test` alone passes; with `CHATGATE_TEST_BACKENDS` set (as `make test`
     /// does) that is a failure.
     pub fn start() -> Option<Self> {
+        Self::with(&More::default())
+    }
+
+    /// The same with more in it.
+    pub fn with(more: &More<'_>) -> Option<Self> {
         if !Path::new("/usr/sbin/slapd").is_file() {
             let wanted = std::env::var_os("CHATGATE_TEST_BACKENDS").is_some();
             assert!(!wanted, "run `.ci/setup slapd`");
@@ -48,22 +64,29 @@ impl Slapd {
         let certificate = tls::certificate();
         let (chain, key) = (certificate.chain.display(), certificate.key.display());
         let at = root.display();
+        let More {
+            schema,
+            database,
+            entries,
+        } = more;
         written(
             "slapd.conf",
             &format!(
                 "include /etc/ldap/schema/core.schema\n\
                  include /etc/ldap/schema/cosine.schema\n\
                  include /etc/ldap/schema/inetorgperson.schema\n\
+                 {schema}\n\
                  modulepath /usr/lib/ldap\nmoduleload back_mdb\n\
                  pidfile {at}/pid\nargsfile {at}/args\n\
                  TLSCertificateFile {chain}\nTLSCertificateKeyFile {key}\nTLSVerifyClient never\n\
                  disallow bind_anon\nallow bind_anon_cred\n\
                  database mdb\nsuffix \"dc=example,dc=com\"\ndirectory {at}/data\nmaxsize 8388608\n\
+                 {database}\n\
                  access to attrs=userPassword by anonymous auth by * none\n\
                  access to * by dn.exact=\"{SERVICE}\" read by * none\n"
             ),
         );
-        written("seed.ldif", &seed());
+        written("seed.ldif", &(seed() + entries));
         let loaded = Command::new("/usr/sbin/slapadd")
             .args(["-q", "-f"])
             .arg(root.join("slapd.conf"))

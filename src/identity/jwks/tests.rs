@@ -102,18 +102,22 @@ fn keys_of_each_type_verify() {
 }
 
 #[test]
-fn a_key_without_alg_serves_the_first_that_fits() {
+fn a_key_without_alg_serves_all_that_fit() {
     use Algorithm::*;
-    let algorithm = |key, algorithms: &[Algorithm]| {
-        let set = parse(&[without(key, "alg")], algorithms);
-        set.map(|set| set.keys[0].algorithm)
+    let serves = |key, algorithms: &[Algorithm]| {
+        let set = parse(&[without(key, "alg")], algorithms)?;
+        let served: Vec<_> = set.keys.iter().map(|key| key.algorithm).collect();
+        Ok::<_, String>(served)
     };
-    assert_eq!(algorithm(rsa(), &[ES256, PS256, RS256]), Ok(PS256));
-    assert_eq!(algorithm(p256("x"), &[RS256, ES384, ES256]), Ok(ES256));
-    assert_eq!(algorithm(ed25519(), ALL), Ok(EdDSA));
-    assert!(algorithm(p256("x"), &[ES384]).is_err());
-    assert!(algorithm(rsa(), &[HS256]).is_err());
-    assert!(algorithm(rsa(), &[]).is_err());
+    assert_eq!(
+        serves(rsa(), &[ES256, PS256, RS256, HS256]),
+        Ok(vec![PS256, RS256])
+    );
+    assert_eq!(serves(p256("x"), &[RS256, ES384, ES256]), Ok(vec![ES256]));
+    assert_eq!(serves(ed25519(), ALL), Ok(vec![EdDSA]));
+    assert!(serves(p256("x"), &[ES384]).is_err());
+    assert!(serves(rsa(), &[HS256]).is_err());
+    assert!(serves(rsa(), &[]).is_err());
 }
 
 #[test]

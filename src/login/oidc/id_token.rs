@@ -95,8 +95,7 @@ impl Provider {
         let Some(most) = self.max_age else {
             return Ok(());
         };
-        let asked = claims.get("auth_time").and_then(Value::as_u64);
-        let asked = Time::from_secs(asked.ok_or(Reason::ProofClaim)?);
+        let asked = auth_time(claims).ok_or(Reason::ProofClaim)?;
         if asked > now + self.leeway + Duration::from_secs(1) {
             return Err(Reason::ProofNotYetValid);
         }
@@ -134,6 +133,16 @@ impl Provider {
         }
         Ok(Identity::new(&subject, level, &self.keep(&claims)))
     }
+}
+
+/// When the customer was asked for credentials. Some providers say it with a fraction of a
+/// second (RFC 7519, section 2), on which no two readers come to differ by more.
+fn auth_time(claims: &Map<String, Value>) -> Option<Time> {
+    let secs = claims
+        .get("auth_time")?
+        .as_f64()
+        .filter(|secs| *secs >= 0.0)?;
+    Some(Time::from_millis((secs * 1000.0) as u64))
 }
 
 /// The left half of a token's hash, by the algorithm of the signature (section 3.1.3.6).

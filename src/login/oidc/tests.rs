@@ -203,6 +203,43 @@ fn the_hash_of_an_access_token_is_the_one_of_the_specification() {
 }
 
 #[test]
+fn the_time_of_a_login_may_have_a_fraction() {
+    let mut provider = provider();
+    provider.max_age = Some(Duration::from_secs(300));
+    let pending = Pending::new(&TokenHash([1; 32]));
+    let seed = pending.attempt("b").seed;
+    let wanted = Wanted {
+        seed: &seed,
+        demanded: TWO,
+        algorithm: Algorithm::ES256,
+        access_token: None,
+    };
+    let check = |auth_time: Value| {
+        let mut claims = right(&pending);
+        claims.insert("auth_time".into(), auth_time);
+        provider.check(&claims, &wanted, NOW)
+    };
+    let (now, leeway) = (NOW.secs(), provider.leeway.as_secs());
+    assert_eq!(check(json!(now)), Ok(()));
+    assert_eq!(check(json!(now as f64 - 0.775344)), Ok(()));
+    assert_eq!(check(json!(now - 300 - leeway)), Ok(()));
+    let stale = (now - 300 - leeway) as f64 - 0.5;
+    assert_eq!(check(json!(stale)), Err(Reason::LoginStale));
+    for time in [json!(now as f64 + 1e3), json!(u64::MAX), json!(1e300)] {
+        assert_eq!(check(time), Err(Reason::ProofNotYetValid));
+    }
+    for time in [
+        json!(-1),
+        json!(-0.5),
+        json!("1"),
+        json!(null),
+        json!([now]),
+    ] {
+        assert_eq!(check(time), Err(Reason::ProofClaim));
+    }
+}
+
+#[test]
 fn secrets_do_not_print() {
     assert!(!format!("{:?}", provider()).contains("canary"));
     let pending = Pending::new(&TokenHash([1; 32]));

@@ -6,7 +6,9 @@
 //! | `hostile` | what comes back is forged, replayed, or somebody else's |
 //! | `logout` | the provider logs a customer out |
 //! | `real` | against `oidc-provider`, a certified one |
+//! | `canaille` | against Canaille, whose customers are in an LDAP server |
 
+mod canaille;
 mod flow;
 mod hostile;
 mod logout;
