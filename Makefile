@@ -49,5 +49,6 @@ fuzz:
 	@.ci/setup build fuzz
 	@set -e; for target in $(FUZZ); do \
 		echo "fuzzing $$target"; \
-		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target -- -max_total_time=$(SECONDS_EACH) -max_len=4096 -rss_limit_mb=4096; \
+		mkdir -p fuzz/corpus/$$target; \
+		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(SECONDS_EACH) -max_len=4096 -rss_limit_mb=4096; \
 	done

@@ -16,7 +16,10 @@ fuzz_target!(|input: (u8, u8, &[u8])| {
     for chunk in bytes.chunks(usize::from(size) + 1) {
         match unpacker.push(chunk) {
             Ok(more) => text.extend_from_slice(&more),
-            Err(_) => return,
+            Err(_) => {
+                assert!(coding.decode(bytes, MOST).is_err());
+                return;
+            }
         }
     }
     // A stream that was cut is none as a whole.
