@@ -1,12 +1,16 @@
 //! SQLite: a file, opened read-only.
 
 use std::path::Path;
+use std::time::Instant;
 
 use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
 use sqlx::{Column, ConnectOptions, Row as _, TypeInfo, ValueRef};
 
 use super::{Bounds, Fault, Row, Statement, fault, in_time, undecodable};
+
+/// How many of SQLite's instructions are between two looks at the clock: a millisecond's.
+const STEPS: i32 = 10_000;
 
 pub(super) fn options(file: &Path, bounds: Bounds) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
@@ -36,9 +40,17 @@ pub(super) async fn rows(
         query = query.bind(value);
     }
     let mut connection = pool.acquire().await.map_err(fault)?;
-    let rows = in_time(bounds, query.fetch_all(&mut *connection)).await;
+    let deadline = Instant::now() + bounds.timeout;
+    let asked = async {
+        // A query runs on a thread of its own, and would go on there without anybody.
+        let mut handle = connection.lock_handle().await?;
+        handle.set_progress_handler(STEPS, move || Instant::now() < deadline);
+        drop(handle);
+        query.fetch_all(&mut *connection).await
+    };
+    let rows = in_time(bounds, asked).await;
     if rows.is_err() {
-        // Its thread may still be at the query, or the file another one by now.
+        // Its thread may be at the query for a moment more, or the file another one by now.
         connection.close_on_drop();
     }
     rows?.iter().map(row).collect()
@@ -70,11 +82,12 @@ fn row(row: &SqliteRow) -> Result<Row, Fault> {
 pub(super) fn refusal(code: &str, message: &str) -> Fault {
     const BUSY: u32 = 5;
     const LOCKED: u32 = 6;
+    const INTERRUPT: u32 = 9;
     const IO: u32 = 10;
     const CANNOT_OPEN: u32 = 14;
     let primary = code.parse::<u32>().unwrap_or_default() & 0xff;
     match primary {
-        BUSY | LOCKED | IO | CANNOT_OPEN => Fault::Unavailable(message.to_owned()),
+        BUSY | LOCKED | INTERRUPT | IO | CANNOT_OPEN => Fault::Unavailable(message.to_owned()),
         _ => Fault::Refused(message.to_owned()),
     }
 }
