@@ -205,7 +205,8 @@ reasons! {
     LoginCredentials "login-credentials" 422 "The login did not succeed.";
     /// Somebody who may not log in here gave the right password: `group` does not find them.
     LoginGroup "login-group" 403 "The login did not succeed.";
-    /// Too many logins by one name or from one address; see `throttle`.
+    /// Too many logins by one name or from one address, see `throttle`; or a browser asked
+    /// for its way to the platform more than twenty times within ten minutes, see `linking`.
     LoginThrottled "login-throttled" 429 "There were too many attempts.";
     /// A login form that was not sent by the page and the browser that it was made for.
     LoginForged "login-forged" 403 "The login could not be completed.";

@@ -214,7 +214,7 @@ impl Asked {
             Ok(identity) => {
                 for (who, limit) in &counted {
                     match who {
-                        Who::Address(_) => throttle.give_back(who, *limit),
+                        Who::Address(_) | Who::Ticket(_) => throttle.give_back(who, *limit),
                         Who::Name(..) | Who::Entry(..) => throttle.forget(who),
                     }
                 }

@@ -2,6 +2,7 @@
 //! browser that logged in to the platform, with the ticket.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, Method};
@@ -18,6 +19,7 @@ use crate::channel::linking::{Back, Fetch, Way};
 use crate::channel::{Channel, Linking};
 use crate::interaction::{Interaction, Key};
 use crate::login::LoginToken;
+use crate::login::form::throttle::{Limit, Who};
 use crate::message::{AnswerView, Body};
 use crate::outbound::Bounds;
 use crate::reason::Reason;
@@ -26,6 +28,11 @@ use crate::reason::Reason;
 const MAX_ANSWER: usize = 64 << 10;
 /// Longest value that is taken out of it, in bytes.
 const MAX_VALUE: usize = 2 << 10;
+/// How often the platform is asked for one ticket, which is good for as long.
+const FETCHES: Limit = Limit {
+    tries: 20,
+    per: Duration::from_secs(600),
+};
 
 /// A login URL is opened. On channels whose platform says with it where to go back, that
 /// is kept; then the browser goes on to the operator's page. `None` where that is not for
@@ -109,11 +116,15 @@ pub(super) async fn hand_over(
             exchange.reason = Reason::LoginUnbound;
             Reply::see_other(&url)
         }
-        Err(reason @ Reason::LinkUnavailable) => {
+        Err(reason @ (Reason::LinkUnavailable | Reason::LoginThrottled)) => {
             exchange.reason = reason;
             let style = Style::of(&exchange.config, &channel.name, headers);
+            let wait = match reason {
+                Reason::LoginThrottled => "30",
+                _ => "5",
+            };
             outcome::page(&style, reason.status(), reason)
-                .with(RETRY_AFTER, HeaderValue::from_static("5"))
+                .with(RETRY_AFTER, HeaderValue::from_static(wait))
         }
         Err(reason) => bind::lead_on(state, exchange, Err(reason)),
     }
@@ -148,6 +159,8 @@ async fn platform(
     values.insert("channel".into(), (*channel.name).into());
     values.insert("interaction".into(), key.interaction().into());
     if let Some(fetch) = fetch {
+        let taken = state.throttle.take(&Who::Ticket(hash), FETCHES, now);
+        taken.map_err(|_| Reason::LoginThrottled)?;
         let fetched = fetched(state, channel, fetch, &values).await?;
         values.insert("fetched".into(), fetched.into());
     }

@@ -258,7 +258,7 @@ pub(super) fn page(style: &Style<'_>, status: StatusCode, reason: Reason) -> Rep
         Reason::LoginFailed | Reason::LoginFailures => ("failed", "failed-text"),
         Reason::TokenExpired | Reason::TokenUsed | Reason::TokenRevoked => ("spent", "spent-text"),
         Reason::LinkTarget => ("link-target", "link-target-text"),
-        Reason::LinkUnavailable => ("later", "link-later-text"),
+        Reason::LinkUnavailable | Reason::LoginThrottled => ("later", "link-later-text"),
         Reason::ProviderUnavailable | Reason::ProviderError | Reason::RecordUnavailable => {
             ("later", "later-text")
         }

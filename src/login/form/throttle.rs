@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::interaction::TokenHash;
 use crate::time::Time;
 
 const ROWS: usize = 4;
@@ -46,6 +47,8 @@ pub enum Who {
     Entry(Box<str>, Box<str>),
     /// A client at this address: of an IPv6 one its network, which one client has whole.
     Address(IpAddr),
+    /// The browser that holds a ticket.
+    Ticket(TokenHash),
 }
 
 impl Who {

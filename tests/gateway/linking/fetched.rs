@@ -311,3 +311,24 @@ fn a_customer_who_does_not_log_in_is_told_as_ever() {
     chat.hear("U1", link("ok", &parameter(&url, "nonce").unwrap()));
     assert!(chat.linked("U1"));
 }
+
+#[test]
+fn a_platform_is_not_asked_without_end() {
+    let (chat, _) = start();
+    let place = chat.proven(&chat.challenged("web", "U1"));
+    let mut browser = chat.gateway.browser();
+    for _ in 0..20 {
+        opens(&mut browser, &place);
+    }
+    let page = browser.get(path_of(&place));
+    assert_eq!(page.status, 429, "{}", page.text());
+    assert!(page.contains("load this page again"), "{}", page.text());
+    assert_eq!(page.header("retry-after"), Some("30"));
+    assert_eq!(chat.platform.seen_at("/user/U1/linkToken").len(), 20);
+    // Others are not held up, and neither is this one for ever.
+    handed_over(&chat, "web", "U2");
+    chat.gateway.clock.advance(Duration::from_secs(30));
+    let url = opens(&mut browser, &place);
+    chat.hear("U1", link("ok", &parameter(&url, "nonce").unwrap()));
+    assert!(chat.linked("U1"));
+}
