@@ -80,13 +80,7 @@ fn ldap(table: &Table<'_>, server: &Server) -> Option<Kind> {
     let (ca, server_name) = (table.get("ca"), table.get("server_name"));
     let service = service(table);
     let base = table.need("base").and_then(|node| node.parse(name));
-    let pool = table.get("pool").map(|node| node.integer(1..=64));
-    let connect_timeout = table
-        .get("connect_timeout")
-        .and_then(|node| node.duration_up_to(MINUTE));
-    let timeout = table
-        .get("timeout")
-        .and_then(|node| node.duration_up_to(MINUTE));
+    let bounds = bounds(table);
 
     let upgrade = starttls.and_then(Node::boolean).unwrap_or(false);
     let url = url.and_then(|node| Some((node.parse(address)?, node)));
@@ -121,6 +115,7 @@ fn ldap(table: &Table<'_>, server: &Server) -> Option<Kind> {
     });
 
     let (url, node) = url?;
+    let bounds = bounds?;
     let tls = match encrypted {
         false => None,
         true => Some(Tls {
@@ -143,11 +138,9 @@ fn ldap(table: &Table<'_>, server: &Server) -> Option<Kind> {
         tls,
         service: service?,
         base: base?,
-        pool: pool
-            .unwrap_or(Some(4))
-            .and_then(|n| usize::try_from(n).ok())?,
-        connect_timeout: connect_timeout.unwrap_or(Duration::from_secs(3)),
-        timeout: timeout.unwrap_or(Duration::from_secs(5)),
+        pool: usize::try_from(bounds.pool).ok()?,
+        connect_timeout: bounds.connect_timeout,
+        timeout: bounds.timeout,
     };
     match Ldap::new(checked) {
         Ok(ldap) => Some(Kind::Ldap(Box::new(ldap))),
@@ -161,25 +154,41 @@ fn ldap(table: &Table<'_>, server: &Server) -> Option<Kind> {
     }
 }
 
+/// What is read of every directory that connections are kept to.
+struct Bounds {
+    pool: u32,
+    connect_timeout: Duration,
+    timeout: Duration,
+}
+
+fn bounds(table: &Table<'_>) -> Option<Bounds> {
+    let pool = table.get("pool").map(|node| node.integer(1..=64));
+    let duration = |name: &'static str, usual| {
+        let set = table.get(name).and_then(|node| node.duration_up_to(MINUTE));
+        set.unwrap_or(Duration::from_secs(usual))
+    };
+    let (connect_timeout, timeout) = (duration("connect_timeout", 3), duration("timeout", 5));
+    Some(Bounds {
+        pool: pool.unwrap_or(Some(4)).and_then(|n| n.try_into().ok())?,
+        connect_timeout,
+        timeout,
+    })
+}
+
 /// A database. The URL is a secret where it is PostgreSQL's.
 #[cfg(feature = "sql")]
 fn sql(table: &Table<'_>, server: &Server) -> Option<Kind> {
     let url = table.need("url");
     let ca = table.get("ca");
-    let pool = table.get("pool").map(|node| node.integer(1..=64));
-    let connect_timeout = table
-        .get("connect_timeout")
-        .and_then(|node| node.duration_up_to(MINUTE));
-    let timeout = table
-        .get("timeout")
-        .and_then(|node| node.duration_up_to(MINUTE));
-    let pool = pool
-        .unwrap_or(Some(4))
-        .and_then(|n| u32::try_from(n).ok())?;
+    let Bounds {
+        pool,
+        connect_timeout,
+        timeout,
+    } = bounds(table)?;
     let bounds = sql::Bounds {
         pool,
-        connect_timeout: connect_timeout.unwrap_or(Duration::from_secs(3)),
-        timeout: timeout.unwrap_or(Duration::from_secs(5)),
+        connect_timeout,
+        timeout,
     };
     let node = url?;
     let open = node.hidden_text().filter(|url| url.starts_with("sqlite:"));
