@@ -1,5 +1,6 @@
 //! `[channel.NAME.link]`: login links of the backend's own.
 
+use super::login::PLACES;
 use super::reader::{Node, Table, Wrong};
 use super::server::Levels;
 use super::url::Url;
@@ -11,10 +12,10 @@ pub(super) fn link(node: Node<'_>, channel: &Table<'_>, levels: &Levels) -> Opti
     let prefixes = table.need("prefix").map(Node::one_or_more);
     let at = table.get("at").map(Node::json_path);
     let level = table.get("level").map(|node| levels.level(node));
-    if !channel.has("authentication_url") {
+    if !PLACES.iter().any(|place| channel.has(place)) {
         node.error_key(Wrong::new(
             "there is no login URL to put in the place of a link",
-            "add `authentication_url`, or leave this out",
+            "add `authentication_url`, `oidc`, `oauth` or `login_page`, or leave this out",
         ));
     }
     let nodes = prefixes?;

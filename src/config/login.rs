@@ -54,7 +54,7 @@ const OF_A_PAGE: &[&str] = &[
 ];
 
 /// Where customers can log in: at one of these.
-const PLACES: &[&str] = &["authentication_url", "oidc", "oauth", "login_page"];
+pub(super) const PLACES: &[&str] = &["authentication_url", "oidc", "oauth", "login_page"];
 
 const MINUTE: Duration = Duration::from_secs(60);
 
