@@ -234,6 +234,15 @@ fn every_key_arrives() {
 }
 
 #[test]
+fn links_become_ours_wherever_customers_log_in() {
+    let dir = keys();
+    let link = "[channel.help.link]\nprefix = \"https://bot.example/login\"\n[channel.help.oidc]";
+    let text = GOOD.replace("[channel.help.oidc]", link);
+    let (config, _) = good(&text, dir.path());
+    assert!(config.channel("help").unwrap().link.is_some());
+}
+
+#[test]
 fn a_provider_needs_little() {
     let dir = keys();
     let (before, _) = GOOD.split_once("[channel.help.oidc]").unwrap();
