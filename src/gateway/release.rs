@@ -202,10 +202,11 @@ impl Delivery {
                 tokio::time::sleep(pause).await;
                 pause *= 2;
             }
+            let route = self.route(method, target, message)?;
+            let _turn = self.state.resend.turn(&route.upstream).await;
             if !self.reached(message).await {
                 return Err(Reason::Flagged);
             }
-            let route = self.route(method, target, message)?;
             let request = self.request(&route, method, target, message, id)?;
             let bounds = Bounds {
                 timeout: self.release.timeout,

@@ -13,7 +13,7 @@ use http::{Request, Response, Uri, Version};
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::peer::Peers;
 use crate::channel::{Route, Upstream};
@@ -29,17 +29,26 @@ const IDLE: Duration = Duration::from_secs(30);
 #[derive(Default)]
 pub(super) struct Resend {
     connector: OnceLock<Connector>,
-    /// By upstream: one that does not answer holds up nobody who waits for another.
+    /// Of messages to clients, by upstream: one that does not answer holds up nobody who
+    /// waits for another.
     turns: Mutex<HashMap<Box<str>, Arc<Semaphore>>>,
 }
 
 impl Resend {
-    /// Requests under way at one time to one upstream; more wait for their turn. Many
-    /// login URLs may run out at once, and of each the client is told.
+    /// Messages to clients under way at one time to one upstream; more wait for their
+    /// turn. Many login URLs may run out at once, and of each the client is told.
     const CONCURRENT: usize = 64;
 
+    /// Waits for the turn of a message to a client, which may take long: what is to hold
+    /// when it is sent is looked at after that. Customers wait for replays, and these for
+    /// no turn.
+    pub(super) async fn turn(&self, upstream: &Upstream) -> Option<OwnedSemaphorePermit> {
+        // Nobody closes it.
+        self.turns(upstream).acquire_owned().await.ok()
+    }
+
     /// Sends a request, whose URI is path and query, to the upstream of a route; its
-    /// answer, whole. The time limit begins with its turn.
+    /// answer, whole.
     pub(super) async fn call(
         &self,
         peers: &Peers,
@@ -47,8 +56,6 @@ impl Resend {
         request: Request<Bytes>,
         bounds: Bounds,
     ) -> Result<Response<Bytes>, CallError> {
-        let turns = self.turns(&route.upstream);
-        let _turn = turns.acquire().await;
         let call = self.exchange(peers, route, request, bounds.max_body);
         tokio::time::timeout(bounds.timeout, call)
             .await

@@ -1,8 +1,8 @@
 //! After the login: outcomes, the browser's way back, replay, notice.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -228,6 +228,37 @@ sign = {{ kind = "webhook", key = "{KEY}" }}
             .unwrap()
             .starts_with("v1,")
     );
+}
+
+#[test]
+fn replays_do_not_wait_for_one_another() {
+    const MANY: usize = 70;
+    let (open, begun) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicUsize::new(0)),
+    );
+    let (opened, counted) = (open.clone(), begun.clone());
+    let origin = Origin::start(move |seen| {
+        if seen.header("x-customer-id").is_some() {
+            counted.fetch_add(1, Ordering::SeqCst);
+            eventually("the backend wakes up", || {
+                opened.load(Ordering::SeqCst).then_some(())
+            });
+        }
+        setup::answer(seen)
+    });
+    let gateway = Gateway::start(&channel(&origin, "resume = \"replay\"", OWNER));
+    for number in 0..MANY {
+        let url = login_url(&statement(&mut gateway.browser(), &format!("c{number}")));
+        assert_eq!(gateway.site.log_in(&url, "alice").status, 200);
+    }
+    let last = Instant::now();
+    eventually("all are under way", || {
+        (begun.load(Ordering::SeqCst) == MANY).then_some(())
+    });
+    // The backend wakes up by itself at some time.
+    assert!(last.elapsed() < Duration::from_secs(10));
+    open.store(true, Ordering::SeqCst);
 }
 
 #[test]

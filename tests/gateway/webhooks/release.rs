@@ -1,7 +1,8 @@
 //! What was withheld reaches the client after the login.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -270,4 +271,53 @@ enforcement = "optional"
         (chat.client.count() >= 1).then_some(())
     });
     assert_eq!(texts(&chat.client), ["one"]);
+}
+
+/// As many as may be under way to one client.
+const MOST: usize = 64;
+
+#[test]
+fn a_message_that_waits_for_its_turn_goes_to_nobody_who_has_left() {
+    let (open, begun) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicUsize::new(0)),
+    );
+    let (opened, counted) = (open.clone(), begun.clone());
+    let tables = "[channel.web.release]\ntimeout = \"60s\"\n";
+    let chat = Chat::with_client(RELEASE, tables, "", move |seen| {
+        if seen.contains(CANARY) {
+            counted.fetch_add(1, Ordering::SeqCst);
+            eventually("the client wakes up", || {
+                opened.load(Ordering::SeqCst).then_some(())
+            });
+        }
+        Reply::new(200, "taken")
+    });
+    let log_in = |customer: &str| chat.log_in(&chat.challenged(&protected(customer, customer)));
+    for number in 0..MOST {
+        log_in(&format!("c{number}"));
+        eventually("it is under way", || {
+            (begun.load(Ordering::SeqCst) > number).then_some(())
+        });
+    }
+    log_in("late");
+    std::thread::sleep(Duration::from_millis(200));
+    let ended = chat
+        .gateway
+        .browser()
+        .send(Request::new("POST", "/end/late"));
+    assert_eq!(ended.status, 202);
+    open.store(true, Ordering::SeqCst);
+    let outcomes = |outcome| {
+        let labels = [("channel", "web"), ("outcome", outcome)];
+        chat.gateway.metrics().sum("chatgate_resumes", &labels)
+    };
+    eventually("all are done", || {
+        (outcomes("released") + outcomes("failed") > MOST as f64).then_some(())
+    });
+    assert_eq!(
+        begun.load(Ordering::SeqCst),
+        MOST,
+        "it went to who had left"
+    );
 }
