@@ -4,12 +4,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use chatgate::login::{SecurityKeys, webhook};
 use serde_json::{Value, json};
 
 use crate::setup::{CANARY, OWNER, bot, channel, channel_to, continue_url, login_url, statement};
+use crate::support::login::KEY;
 use crate::support::{
-    Browser, Feed, Gateway, Listener, Origin, Process, Reply, Seen, Site, SocketOrigin, WebSocket,
-    eventually,
+    Browser, Feed, Gateway, Listener, Origin, Process, Reply, Request, Seen, Site, SocketOrigin,
+    WebSocket, eventually,
 };
 use crate::webhooks;
 
@@ -159,6 +161,31 @@ fn a_failure_that_comes_again_counts_once() {
     let told = gateway.browser().get(&back(&claims));
     let closed = "/.chatgate/done/login-failures";
     assert_eq!(told.header("location"), Some(closed), "another one");
+}
+
+#[test]
+fn ids_of_failures_are_those_of_one_login_url() {
+    let (gateway, _origin) = over_http("max_failures = 2", OUTCOME);
+    let keys = SecurityKeys::parse([KEY]).unwrap();
+    let fail = |url: &str, id: &str| {
+        let mut members = gateway.site.success(url, "alice");
+        members["outcome"] = "failure".into();
+        let (body, now) = (members.to_string(), gateway.clock.now());
+        let callback = gateway.site.callback(url);
+        let mut request = Request::new("POST", &callback).body(body.as_bytes());
+        for (name, value) in webhook::sign(&keys, id, now, body.as_bytes()) {
+            request = request.header(name.as_str(), value.to_str().unwrap());
+        }
+        let told = gateway.site.send(request);
+        told.json()["result"].as_str().unwrap().to_owned()
+    };
+    // A page that counts the tries of each login URL.
+    for chat in ["c1", "c2"] {
+        let url = login_url(&statement(&mut gateway.browser(), chat));
+        assert_eq!(fail(&url, "try-1"), "login-failed");
+        assert_eq!(fail(&url, "try-1"), "login-failed");
+        assert_eq!(fail(&url, "try-2"), "login-failures", "{chat}");
+    }
 }
 
 #[test]

@@ -142,11 +142,14 @@ async fn is_repeated(state: &State, channel: &Channel, failed: &Return) -> Resul
         return Ok(false);
     };
     // Of a token that does not count, nothing need be remembered.
-    state.store.locate(&failed.token.hash()).await?;
+    let token = failed.token.hash();
+    state.store.locate(&token).await?;
     let now = state.clock.now();
     // Signed at most `tolerance` ahead, it is stale as long after that.
     let expires = now + (page.tolerance * 2 + Duration::from_secs(1));
-    let name = [&*channel.name, "login failure", &*failed.id];
+    // A page may give ids that are good for one login URL: another's failures are others.
+    let id = format!("{} {}", hex::encode(token.0), failed.id);
+    let name = [&*channel.name, "login failure", &*id];
     match state.caches.replays.use_once(name, expires, now) {
         Err(Reason::ProofReplayed) => Ok(true),
         used => used.map(|()| false),
