@@ -275,7 +275,10 @@ fn bound(table: &Table<'_>, binding: Binding, owner: Option<&Owner>) {
 /// its place.
 fn unsigned(linking: Node<'_>, written: &Written<'_>) {
     let Route {
-        kind, signatures, ..
+        kind,
+        signatures,
+        interaction,
+        ..
     } = &*written.route;
     if *kind != Kind::Message {
         return;
@@ -290,6 +293,11 @@ fn unsigned(linking: Node<'_>, written: &Written<'_>) {
         (
             "a signature of kind `jwt` says nothing of the body, which says whose login it was",
             "let this route `verify` one of kind `hmac` or `standard-webhooks`",
+        )
+    } else if interaction.as_ref().is_some_and(|at| !at.is_in_body()) {
+        (
+            "the platform's signature covers the body alone: anybody could say whose word this is",
+            "name a place in the body, like interaction = { json = \"$.from\" }",
         )
     } else {
         return;

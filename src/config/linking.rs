@@ -156,8 +156,7 @@ fn condition(node: Node<'_>) -> Option<Condition> {
 
 /// What the platform says is believed as far as its signature reaches, and that is the body.
 fn sealed(node: Node<'_>, selector: Option<Selector>) -> Option<Selector> {
-    let sealed = |source: &Source| matches!(source, Source::Json(_) | Source::Form(_));
-    if selector.as_ref().is_some_and(|at| !at.0.iter().all(sealed)) {
+    if selector.as_ref().is_some_and(|at| !at.is_in_body()) {
         node.error(Wrong::new(
             "the platform's signature covers the body alone: anybody could say this",
             "name a place in the body, like { json = \"$.nonce\" }",

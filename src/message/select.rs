@@ -52,6 +52,12 @@ impl Selector {
         self.0.iter().any(body)
     }
 
+    /// Whether it looks into the request's body, and nowhere else.
+    pub fn is_in_body(&self) -> bool {
+        let body = |source: &Source| matches!(source, Source::Json(_) | Source::Form(_));
+        self.0.iter().all(body)
+    }
+
     /// Whether it looks into the answer.
     pub fn needs_answer(&self) -> bool {
         let header = |source: &Source| matches!(source, Source::AnswerHeader(_));

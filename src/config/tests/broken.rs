@@ -192,6 +192,7 @@ const ERRORS: &[Case] = &[
     ("linking = { back = {", "linking = { «fetch = { url = \"https://platform.example.com\", value = \"$.a\" }, back = {", "goes with `url`", ""),
     ("path = \"/push\", interaction = { json = \"$.from\" }, verify = \"platform\"", "«path = \"/push\", interaction = { json = \"$.from\" }", "unsigned request", "verify"),
     ("secret = { file = \"keys/bot.key\" } } }\nroute = [{ kind = \"message\", path = \"/push\"", "secret = { file = \"keys/bot.key\" } }, token = { kind = \"jwt\", secret = { file = \"keys/bot.key\" }, claims = { iss = \"p\" } } }\nroute = [{ kind = \"message\", «path = \"/push\", interaction = { json = \"$.from\" }, verify = [\"platform\", \"token\"] }, { kind = \"message\", path = \"/other\"", "says nothing of the body", "standard-webhooks"),
+    ("path = \"/push\", interaction = { json = \"$.from\" }, verify", "«path = \"/push\", interaction = { header = \"X-From\" }, verify", "whose word this is", "json"),
     ("confirm = { json = \"$.code\" }", "confirm = «{ path = \"code\" }", "covers the body alone", "json"),
     ("confirm = { json = \"$.code\" }", "confirm = «[{ json = \"$.code\" }, { query = \"code\" }]", "covers the body alone", "json"),
     ("refused = { json = \"$.link.result\", equals", "refused = «{ header = \"X-Result\", equals", "covers the body alone", "json"),
