@@ -126,6 +126,9 @@ fn channel<'t>(
             unsigned(linking, written);
         }
     }
+    if let Some(node) = owner_node.filter(|_| matches!(channel.owner, Some(Owner::Cookie { .. }))) {
+        foretold(node, &channel, &written);
+    }
     let judged = |written: &Written<'_>| {
         matches!(
             written.route.kind,
@@ -268,6 +271,20 @@ fn bound(table: &Table<'_>, binding: Binding, owner: Option<&Owner>) {
             }
         }
         _ => {}
+    }
+}
+
+/// A webhook's login URL goes to the client, and who logs in by it does so for the browser
+/// that named the chat first.
+fn foretold(owner: Node<'_>, channel: &Channel, written: &[Written<'_>]) {
+    let binding = channel.login.as_ref().map(|login| login.binding);
+    let hooks = written.iter().any(|one| one.route.kind == Kind::Webhook);
+    if hooks && matches!(binding, Some(Binding::Off | Binding::Confirm)) {
+        owner.warn(Wrong::new(
+            "webhooks carry login URLs to the client, and whoever guessed the chat's id first \
+             would have the login of who comes by them",
+            "set login_binding = \"same-browser\"",
+        ));
     }
 }
 
