@@ -399,7 +399,7 @@ pub(super) fn gather(
             (None, Owner::Cookie { .. }) if route.kind != Kind::Pass => {
                 // 256 random bits, in the form of a login token.
                 let value = LoginToken::generate().expose().to_owned();
-                (Evidence::Given(Owner::of_cookie(&value)), Some(value))
+                (Evidence::Shown(Owner::of_cookie(&value)), Some(value))
             }
             (None, _) => (Evidence::Missing, None),
         },

@@ -4,8 +4,6 @@
 //!
 //! * An interaction belongs to whoever first shows owner evidence. Anybody else
 //!   is served as anonymous, and neither keeps it alive nor changes it.
-//! * A cookie that was given and never came back is not shown: a browser whose first
-//!   requests to two chats crossed keeps one cookie for both.
 //! * A clock has run out at exactly its timeout, not after it.
 //! * Time alone never raises a level.
 //! * The subject never changes: not after the login ran out, not after a logout.
@@ -64,8 +62,6 @@ pub struct Interaction {
     /// Whether the channel's side call has told the backend of the login.
     announced: bool,
     owner: Option<OwnerHash>,
-    /// Whether a request has shown the owner's evidence.
-    shown: bool,
     rare: Option<Box<Rare>>,
 }
 
@@ -126,7 +122,6 @@ impl Interaction {
             login: None,
             announced: false,
             owner: None,
-            shown: false,
             rare: None,
         }
     }

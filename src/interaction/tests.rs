@@ -505,40 +505,6 @@ proptest! {
 }
 
 #[test]
-fn a_given_cookie_that_never_came_back_gives_way_while_nothing_is_held() {
-    let now = Time::from_secs(1000);
-    let given = |who: u8| Evidence::Given(OwnerHash([who; 32]));
-    let mut i = Interaction::new(now);
-    assert!(!i.touch(&CLOCKS, given(1), now).foreign);
-    for stranger in [given(2), Evidence::Missing] {
-        assert!(i.touch(&CLOCKS, stranger, now).foreign);
-    }
-    // What was given with the first answer still is the owner's.
-    let mut asked = i.clone();
-    let challenge = Challenge {
-        token: token(1),
-        level: Level(1),
-        created: now,
-        ttl: CLOCKS.token_ttl,
-    };
-    asked.challenge(challenge, None, given(1)).unwrap();
-    assert!(asked.touch(&CLOCKS, evidence(2), now).foreign);
-    let mut known = i.clone();
-    known
-        .log_in(identity(1, 1), &CLOCKS, given(1), now)
-        .unwrap();
-    assert!(known.touch(&CLOCKS, evidence(2), now).foreign);
-    let mut kept = i.clone();
-    assert!(!kept.touch(&CLOCKS, evidence(1), now).foreign);
-    assert!(kept.touch(&CLOCKS, evidence(2), now).foreign);
-
-    assert!(!i.touch(&CLOCKS, evidence(2), now).foreign);
-    for stranger in [evidence(1), given(1), given(3)] {
-        assert!(i.touch(&CLOCKS, stranger, now).foreign);
-    }
-}
-
-#[test]
 fn nobody_gets_what_is_somebody_elses() {
     let store = Memory::new(Limits {
         interactions: 1000,

@@ -17,9 +17,7 @@ pub enum Evidence {
     Unasked,
     /// The channel asks for evidence and the request brings none.
     Missing,
-    /// The channel's own cookie, which goes out with the answer to this request.
-    Given(OwnerHash),
-    /// The evidence that the request brings.
+    /// The evidence that the request brings, or that its answer hands out.
     Shown(OwnerHash),
 }
 
@@ -34,19 +32,13 @@ impl Interaction {
     /// Whether a request with this evidence comes from the owner. An interaction
     /// without an owner takes the first evidence that comes (see
     /// [`Interaction::touch`]), unless it already holds what is somebody's: it
-    /// began on a channel that asked for no evidence then. So does one whose owner was
-    /// given a cookie that has not come back yet.
+    /// began on a channel that asked for no evidence then.
     pub fn owned_by(&self, evidence: Evidence) -> bool {
-        let is = |owner: &OwnerHash, hash: OwnerHash| bool::from(hash.0.ct_eq(&owner.0));
-        let holds_nothing = || self.login.is_none() && self.rare.is_none();
         match (evidence, &self.owner) {
             (Evidence::Unasked, _) => true,
             (Evidence::Missing, _) => false,
-            (Evidence::Given(given), Some(owner)) => is(owner, given),
-            (Evidence::Shown(shown), Some(owner)) => {
-                is(owner, shown) || !self.shown && holds_nothing()
-            }
-            (Evidence::Given(_) | Evidence::Shown(_), None) => holds_nothing(),
+            (Evidence::Shown(shown), Some(owner)) => shown.0.ct_eq(&owner.0).into(),
+            (Evidence::Shown(_), None) => self.login.is_none() && self.rare.is_none(),
         }
     }
 
@@ -60,13 +52,8 @@ impl Interaction {
         if !self.owned_by(evidence) {
             return Err(Reason::NotOwner);
         }
-        match evidence {
-            Evidence::Shown(owner) => {
-                self.owner = Some(owner);
-                self.shown = true;
-            }
-            Evidence::Given(owner) => self.owner = Some(owner),
-            Evidence::Unasked | Evidence::Missing => {}
+        if let (None, Evidence::Shown(owner)) = (self.owner, evidence) {
+            self.owner = Some(owner);
         }
         Ok(())
     }

@@ -69,29 +69,6 @@ fn an_id_that_was_chosen_first_by_a_stranger_serves_neither() {
 }
 
 #[test]
-fn a_browser_whose_first_requests_crossed_owns_both_chats() {
-    let (gateway, _origin) = usual();
-    let mut tabs = [gateway.browser(), gateway.browser()];
-    for (tab, chat) in tabs.iter_mut().zip(["c1", "c2"]) {
-        assert_eq!(tab.get(&format!("/chat/{chat}/ask")).status, 200);
-    }
-    let [first, second] = tabs.map(|tab| tab.cookies);
-    assert_ne!(first, second);
-    let mut browser = gateway.browser();
-    browser.cookies = second;
-    for chat in ["c1", "c2"] {
-        let challenge = statement(&mut browser, chat);
-        assert!(is_challenge(&challenge), "{}", challenge.text());
-        gateway.site.log_in(&login_url(&challenge), "alice");
-        assert!(statement(&mut browser, chat).contains(CANARY));
-    }
-    // The cookie that was lost on the way is nobody's now.
-    let mut late = gateway.browser();
-    late.cookies = first;
-    assert!(!statement(&mut late, "c1").contains(CANARY));
-}
-
-#[test]
 fn the_apis_own_token_is_evidence_too() {
     let origin = bot();
     let owner =
