@@ -287,6 +287,7 @@ impl ProxyHttp for Proxy {
             Stream::chunk(&self.state, session, exchange, &mut rest, true)?;
             return Ok(Some(rest.unwrap_or_default()));
         }
+        Watch::chunk(&self.state, exchange)?;
         Ok(exchange.hold.is_held().then(Bytes::new))
     }
 

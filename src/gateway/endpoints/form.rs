@@ -212,15 +212,18 @@ impl Asked {
         let ours = found.is_err() || right.is_ok();
         match known {
             Ok(identity) => {
-                for (who, limit) in &counted {
-                    match who {
-                        Who::Address(_) | Who::Ticket(_) => throttle.give_back(who, *limit),
-                        Who::Name(..) | Who::Entry(..) => throttle.forget(who),
-                    }
-                }
                 let redeemed = self.redeem(state, exchange, Ok(identity)).await;
                 if redeemed == Err(Reason::RecordUnavailable) {
                     self.untry(state).await?;
+                }
+                for (who, limit) in &counted {
+                    match who {
+                        // A record that cannot be read may be this customer's own: who
+                        // logs in again and again has no more tries for that than others.
+                        Who::Address(_) if redeemed == Err(Reason::RecordUnavailable) => {}
+                        Who::Address(_) | Who::Ticket(_) => throttle.give_back(who, *limit),
+                        Who::Name(..) | Who::Entry(..) => throttle.forget(who),
+                    }
                 }
                 Ok(redeemed)
             }

@@ -222,7 +222,8 @@ fn records_that_are_away_cost_no_try() {
         slapd.table(""),
         records.origin.address
     );
-    let page = "max_failures = 1\nclaims = { email = \"mail\" }";
+    let page =
+        "max_failures = 1\nthrottle = { user = 2, address = 4 }\nclaims = { email = \"mail\" }";
     let gateway = Gateway::start(&tables(&bot(), "", page, &directory));
     let mut alice = Visitor::new(&gateway, "c1");
     for _ in 0..3 {
@@ -231,6 +232,15 @@ fn records_that_are_away_cost_no_try() {
     }
     records.say(Reply::json(&json!({ "mail": "alice@example.com" })));
     assert_eq!(leads(&alice.log_in("alice", PASSWORD)), "login-succeeded");
+    // That the password is right gives no more tries of the records than others have.
+    records.say(Reply::new(503, ""));
+    gateway.clock.advance(std::time::Duration::from_secs(3600));
+    let mut alice = Visitor::new(&gateway, "c2");
+    for _ in 0..4 {
+        let told = alice.log_in("alice", PASSWORD);
+        assert_eq!(leads(&told), "record-unavailable");
+    }
+    assert_eq!(alice.log_in("alice", PASSWORD).status, 429);
 }
 
 #[test]
