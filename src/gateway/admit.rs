@@ -48,13 +48,7 @@ pub(super) fn admit(head: &RequestHeader, line: Option<&[u8]>) -> Result<Target,
     if line.is_some_and(|line| line.contains(&b'#')) {
         return Err(Reason::AmbiguousPath);
     }
-    if SINGLE
-        .iter()
-        .any(|name| head.headers.get_all(name).iter().nth(1).is_some())
-    {
-        return Err(Reason::DuplicateHeader);
-    }
-    if head.version != Version::HTTP_2 && head.headers.get_all(COOKIE).iter().nth(1).is_some() {
+    if has_doubles(head) {
         return Err(Reason::DuplicateHeader);
     }
 
@@ -78,6 +72,17 @@ pub(super) fn admit(head: &RequestHeader, line: Option<&[u8]>) -> Result<Target,
         path: path.to_owned(),
         query: query.map(str::to_owned),
     })
+}
+
+/// Whether a header that has to be single comes twice.
+fn has_doubles(head: &RequestHeader) -> bool {
+    let headers = &head.headers;
+    // Most requests have no header twice, and that is known without looking for any.
+    if headers.len() == headers.keys_len() {
+        return false;
+    }
+    let twice = |name: &HeaderName| headers.get_all(name).iter().nth(1).is_some();
+    SINGLE.iter().any(twice) || head.version != Version::HTTP_2 && twice(&COOKIE)
 }
 
 /// The one host that the request names.
