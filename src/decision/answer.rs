@@ -152,9 +152,7 @@ fn concerns_stream(channel: &Channel, head: &AnswerView<'_>) -> bool {
 /// reads it now, not who will when the rest comes.
 fn is_blind(channel: &Channel, head: &AnswerView<'_>) -> bool {
     let concerns = |flag: &Flag| !flag.observe && flag.head(head) != Head::No;
-    stream(head.headers).is_some()
-        && is_unreadable(head.headers)
-        && !bodiless(head.status)
+    is_unreadable(head.headers)
         && channel.inspection.undecodable == Unreadable::Block
         && channel.flags.iter().any(concerns)
 }
@@ -163,8 +161,7 @@ fn is_blind(channel: &Channel, head: &AnswerView<'_>) -> bool {
 /// what the head says: nothing can be read from there on, whoever the reader is.
 fn breaks_off(channel: &Channel, head: &AnswerView<'_>) -> bool {
     let broken = |body: &message::Body| body.plain() == Err(Undecoded::Broken);
-    format(head.headers).is_some()
-        && !bodiless(head.status)
+    !is_unreadable(head.headers)
         && head.body.is_some_and(broken)
         && (concerns_stream(channel, head) || channel.link.is_some())
 }
@@ -172,13 +169,19 @@ fn breaks_off(channel: &Channel, head: &AnswerView<'_>) -> bool {
 /// Decides on a whole answer. `answer.body` is `None` when it is longer than the
 /// channel's cap.
 pub fn answer(channel: &Channel, answer: &AnswerView<'_>, asker: Asker) -> ForAnswer {
-    let verdict = match (answer.body, format(answer.headers)) {
+    let said = stream(answer.headers);
+    let readable = said.filter(|_| !is_unreadable(answer.headers));
+    let verdict = match (answer.body, readable) {
         (Some(body), Some(_)) if body.plain().is_ok() => stream::whole(channel, answer, asker),
         (Some(_), None) if channel.items.is_some() => items::whole(channel, answer, asker),
         _ => one(channel, answer, asker),
     };
     match verdict {
-        ForAnswer::Release { .. } if is_blind(channel, answer) || breaks_off(channel, answer) => {
+        ForAnswer::Release { .. }
+            if said.is_some()
+                && !bodiless(answer.status)
+                && (is_blind(channel, answer) || breaks_off(channel, answer)) =>
+        {
             ForAnswer::Block(Reason::AnswerUndecodable)
         }
         verdict => verdict,
@@ -266,10 +269,12 @@ fn bodiless(status: StatusCode) -> bool {
 
 /// Whether the head says that the body cannot be read, decoded or not.
 fn is_unreadable(headers: &HeaderMap) -> bool {
-    let known = matches!(Charset::of(headers), Charset::Utf8 | Charset::SingleByte);
-    Coding::of(headers) == Coding::Unknown
-        || !known
-        || stream(headers).is_some() && Charset::of(headers) != Charset::Utf8
+    let charset = match Charset::of(headers) {
+        Charset::Utf8 => false,
+        Charset::SingleByte => stream(headers).is_some(),
+        Charset::MultiByte | Charset::Odd => true,
+    };
+    charset || Coding::of(headers) == Coding::Unknown
 }
 
 /// How messages follow one another in a body that says that it is a stream. One that
