@@ -1,5 +1,6 @@
 //! `chatgate run`: serves.
 
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -29,6 +30,14 @@ pub fn run(args: Args) -> ExitCode {
     telemetry::init(config.log.json, config.log.level);
     for warning in warnings {
         tracing::warn!(place = %warning.whereabouts(), "{}", warning.message);
+    }
+    let addresses = config.listeners.iter().map(|listener| listener.address);
+    for address in addresses.chain(config.admin) {
+        // Found out here, it can be said in words.
+        if let Err(error) = TcpListener::bind(address) {
+            eprintln!("error: cannot listen on {address}: {error}");
+            return ExitCode::FAILURE;
+        }
     }
     for listener in &config.listeners {
         let tls = listener.tls.is_some();

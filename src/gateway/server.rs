@@ -375,13 +375,19 @@ impl Keeper {
         let (config, warnings) = match config::load(source) {
             Ok(loaded) => loaded,
             Err(mistakes) => {
-                for mistake in &mistakes {
+                let (errors, warnings): (Vec<_>, Vec<_>) =
+                    mistakes.iter().partition(|mistake| mistake.is_error());
+                for warning in warnings {
+                    let help = warning.help.as_deref();
+                    tracing::warn!(place = %warning.whereabouts(), help, "{}", warning.message);
+                }
+                for mistake in &errors {
                     let help = mistake.help.as_deref();
                     tracing::error!(place = %mistake.whereabouts(), help, "{}", mistake.message);
                 }
                 self.state.metrics.reloaded(false);
                 return tracing::error!(
-                    mistakes = mistakes.len(),
+                    mistakes = errors.len(),
                     "the configuration was not reloaded: the old one stays"
                 );
             }

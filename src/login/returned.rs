@@ -312,7 +312,7 @@ fn same(token: &LoginToken, other: &str) -> bool {
 
 /// The page's author finds in the log what nobody outside is told. A `name` that
 /// is not our own comes from behind a signature that holds.
-fn malformed(problem: &str, name: &str) -> Reason {
+pub(crate) fn malformed(problem: &str, name: &str) -> Reason {
     let name: String = name.chars().take(64).collect();
     tracing::info!(?name, problem, "a login return cannot be read");
     Reason::ReturnMalformed

@@ -1,9 +1,11 @@
 //! The life of the process: reload, drain, health.
 
+use std::net::TcpListener;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::setup::{self, CANARY, OWNER, channel};
-use crate::support::{Origin, Process, Reply, Request, Wire, eventually};
+use crate::support::{Origin, Process, Reply, Request, Wire, eventually, ports};
 
 #[test]
 fn a_reload_takes_effect_and_loses_nobody() {
@@ -122,6 +124,34 @@ fn the_private_listener_is_private() {
             process.at.browser().get(path).status,
             404,
             "{path} on the public listener"
+        );
+    }
+}
+
+#[test]
+fn a_place_that_is_taken_is_said_and_nothing_stays_behind() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (taken, free) = (listener.local_addr().unwrap(), ports::free());
+    let origin = setup::bot();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("chatgate.toml");
+    let channel = channel(&origin, "", OWNER);
+    for (public, admin) in [(taken, free), (free, taken)] {
+        let text = format!(
+            "[server]\npublic_url = \"http://{public}\"\n[[listener]]\naddress = \"{public}\"\n\
+             [admin]\naddress = \"{admin}\"\n{channel}"
+        );
+        std::fs::write(&file, text).unwrap();
+        let ended = Command::new(env!("CARGO_BIN_EXE_chatgate"))
+            .arg("run")
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert!(!ended.status.success());
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(
+            said.contains(&format!("cannot listen on {taken}")),
+            "{said}"
         );
     }
 }

@@ -125,6 +125,10 @@ async fn redeem(
         return Ok(Reason::LoginFailed);
     }
     let config = exchange.config.clone();
+    if returned.outcome == Outcome::Success {
+        // What is wrong with it is found out before the token is spent.
+        identity(&config, &returned, Level::ANONYMOUS)?;
+    }
     let login = |demanded| match returned.outcome {
         Outcome::Success => identity(&config, &returned, demanded),
         Outcome::Failure | Outcome::Cancel => Err(returned.outcome.reason()),
@@ -160,7 +164,9 @@ async fn is_repeated(state: &State, channel: &Channel, failed: &Return) -> Resul
 /// the one that was demanded; a level that is not configured is none of ours.
 fn identity(config: &Config, returned: &Return, demanded: Level) -> Result<Identity, Reason> {
     let level = match &returned.level {
-        Some(name) => config.level(name).ok_or(Reason::ReturnMalformed)?,
+        Some(name) => config
+            .level(name)
+            .ok_or_else(|| returned::malformed("unknown level", "level"))?,
         None => demanded,
     };
     let subject = returned.subject.as_deref().ok_or(Reason::ReturnMalformed)?;

@@ -412,3 +412,22 @@ proptest! {
         prop_assert_eq!(signature(&a) == signature(&b), a == b);
     }
 }
+
+#[test]
+fn a_level_that_nobody_knows_costs_no_token() {
+    let (gateway, _origin) = usual();
+    let (mut browser, url) = challenged(&gateway, "c1");
+    let callback = gateway.site.callback(&url);
+    for level in ["anonymous", "best", ""] {
+        let mut success = gateway.site.success(&url, "alice");
+        success["level"] = level.into();
+        let told = gateway.site.post(&callback, &success);
+        assert_eq!(
+            (told.status, told.code()),
+            (400, "return-malformed".into()),
+            "{level}"
+        );
+    }
+    assert_eq!(gateway.site.log_in(&url, "alice").status, 200);
+    assert!(statement(&mut browser, "c1").contains(CANARY));
+}
