@@ -50,7 +50,12 @@ impl Node<'_> {
 
     /// A JSONPath.
     pub(super) fn json_path(self) -> Option<JsonPath> {
-        self.parse(JsonPath::parse)
+        self.parse(|text| {
+            JsonPath::parse(text).map_err(|error| {
+                let message = format!("this is not a JSONPath: {error}");
+                Wrong::new(message, "write it like \"$.sender\" or \"$..flag\"")
+            })
+        })
     }
 
     fn place(self, scope: Scope, extra: Option<&'static str>) -> (Option<Source>, Option<Self>) {

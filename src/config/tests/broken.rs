@@ -51,7 +51,7 @@ const ERRORS: &[Case] = &[
     ("path = \"/chats/{id}/messages\"", "path = «\"/chats/{id\"", "", ""),
     ("path = \"/admin/{*rest}\"", "path = «\"/.gate/x\"", "chatgate's own", "`endpoints`"),
     ("json = \"$..authentication_required\"", "json = «\"$..[\"", "", ""),
-    ("{ json = \"$.thread\" }", "{ json = «\"thread\" }", "", ""),
+    ("{ json = \"$.thread\" }", "{ json = «\"thread\" }", "not a JSONPath", "$.sender"),
     ("text = \"Log in: {{ login_url }}", "text = \"Log in: {{ «logn_url }}{{ login_url }}", "", "login_url"),
     ("'{\"customer\": \"{{ subject }}\"}'", "'{\"customer\"«}'", "not JSON", ""),
     ("/private/{{ interaction }}", "/private/{{ «outcome }}", "", ""),
