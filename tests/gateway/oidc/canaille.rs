@@ -1,11 +1,11 @@
 //! Against Canaille, an OpenID provider whose customers are in an LDAP server.
 
-use super::{code, depart, outcome};
-use crate::setup::{self, CANARY, OWNER, bot, is_challenge, login_url, statement};
+use super::{code, depart, outcome, two_channels};
+use crate::setup::{CANARY, bot, is_challenge, login_url, statement};
 use crate::support::browser::parameter;
 use crate::support::canaille::SECRET;
 use crate::support::slapd::PASSWORD;
-use crate::support::{Browser, Canaille, Origin, Process, eventually, login};
+use crate::support::{Browser, Canaille, Origin, Process, eventually};
 
 const ALICE: (&str, &str) = ("alice", PASSWORD);
 const BOB: (&str, &str) = ("bob@example.com", "bob-password");
@@ -16,17 +16,9 @@ fn start() -> Option<(Process, Canaille, Origin)> {
     let address = Canaille::address()?;
     let origin = bot();
     let key = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/p256-b.pem");
-    let inject = "\"X-Customer-Id\" = \"subject\"";
-    let web = setup::channel(&origin, "", OWNER)
-        .replace(login::LOGIN, "")
-        .replace(inject, &format!("{inject}, \"X-Mail\" = \"claims.email\""));
-    let app = web
-        .replace("channel.web", "channel.app")
-        .replace("path = \"/", "path = \"/app/")
-        .replace(&origin.upstream("bot"), "");
+    let channels = two_channels(&origin);
     let tables = format!(
-        r#"{web}
-{app}
+        r#"{channels}
 [channel.web.oidc]
 issuer = "http://{address}"
 client_id = "chatgate-web"

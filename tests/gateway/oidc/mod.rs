@@ -71,3 +71,17 @@ pub fn code(answer: &Answer) -> String {
         }
     }
 }
+
+/// Two channels that lack a provider: `web`, and `app` below `/app`. The bot is told the
+/// customer's mail, too.
+fn two_channels(origin: &Origin) -> String {
+    let inject = "\"X-Customer-Id\" = \"subject\"";
+    let web = setup::channel(origin, "", OWNER)
+        .replace(login::LOGIN, "")
+        .replace(inject, &format!("{inject}, \"X-Mail\" = \"claims.email\""));
+    let app = web
+        .replace("channel.web", "channel.app")
+        .replace("path = \"/", "path = \"/app/")
+        .replace(&origin.upstream("bot"), "");
+    format!("{web}\n{app}")
+}

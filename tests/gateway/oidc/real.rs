@@ -1,9 +1,9 @@
 //! Against `oidc-provider`, a certified provider.
 
-use super::{code, depart, outcome};
-use crate::setup::{self, CANARY, OWNER, bot, is_challenge, login_url, statement};
+use super::{code, depart, outcome, two_channels};
+use crate::setup::{CANARY, bot, is_challenge, login_url, statement};
 use crate::support::browser::{parameter, path_of};
-use crate::support::{Answer, Browser, Node, Process, Request, eventually, login, node, ports};
+use crate::support::{Answer, Browser, Node, Process, Request, eventually, node, ports};
 
 /// A gateway with two channels whose customers log in at one provider: `web` proves
 /// itself by a secret, `app` by a key.
@@ -14,17 +14,9 @@ fn start() -> Option<(Process, Node)> {
     let address = ports::free();
     let origin = bot();
     let key = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/p256-b.pem");
-    let inject = "\"X-Customer-Id\" = \"subject\"";
-    let web = setup::channel(&origin, "", OWNER)
-        .replace(login::LOGIN, "")
-        .replace(inject, &format!("{inject}, \"X-Mail\" = \"claims.email\""));
-    let app = web
-        .replace("channel.web", "channel.app")
-        .replace("path = \"/", "path = \"/app/")
-        .replace(&origin.upstream("bot"), "");
+    let channels = two_channels(&origin);
     let tables = format!(
-        r#"{web}
-{app}
+        r#"{channels}
 [channel.web.oidc]
 issuer = "http://{address}"
 client_id = "chatgate-web"
