@@ -104,6 +104,7 @@ fn channel<'t>(
         bound(table, login.binding, channel.owner.as_ref());
     }
     let signed = signatures(table.get("signature"));
+    let logs_in = logs_in(table);
     let routing = Routing {
         channel: &channel,
         upstream: upstream.flatten(),
@@ -112,6 +113,7 @@ fn channel<'t>(
         signed: &signed,
         levels: shared.levels,
         identified: identity.is_some(),
+        logs_in,
     };
     let (written, complete) = match table.need("route") {
         Some(node) => routing.routes(node),
@@ -137,7 +139,6 @@ fn channel<'t>(
     };
     // A route that could not be read may be the one that is missing.
     let lacks = |of: &dyn Fn(&Written<'_>) -> bool| complete && !written.iter().any(of);
-    let logs_in = logs_in(table);
     let identifies = identity.is_some() || logs_in;
     if let Some(flag) = flag_node.filter(|_| lacks(&judged)) {
         flag.error_key(
@@ -175,15 +176,14 @@ fn channel<'t>(
         ));
     }
     // Whoever can sign for the client's side is believed who its customers are.
-    let sealed = |written: &Written<'_>| {
+    let open = |written: &Written<'_>| {
         let names = matches!(
             written.route.kind,
             Kind::PreChat | Kind::Message | Kind::Logout | Kind::End
         );
-        !names || !written.route.signatures.verify.is_empty()
+        names && written.route.signatures.verify.is_empty()
     };
-    let sealed = complete && written.iter().all(sealed);
-    if owner_node.is_none() && identifies && !sealed {
+    if owner_node.is_none() && identifies && written.iter().any(open) {
         let help = "add the table `owner` unless nobody can guess or choose an interaction id";
         table.warn(Wrong::new(
             "whoever names an interaction of this channel is taken for its owner",

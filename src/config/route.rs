@@ -53,6 +53,8 @@ pub(super) struct Routing<'c> {
     pub(super) levels: &'c Levels,
     /// Whether the channel has verifiers, readable or not.
     pub(super) identified: bool,
+    /// Whether customers of the channel log in anywhere, readable or not.
+    pub(super) logs_in: bool,
 }
 
 impl Routing<'_> {
@@ -128,7 +130,7 @@ impl Routing<'_> {
                     Some(level) => level?,
                     None => Level::ANONYMOUS,
                 },
-                signatures,
+                signatures: signatures?,
                 max_body: max_body.unwrap_or(match kind {
                     Some(Kind::Webhook) => self.channel.inspection.max_body,
                     _ => 64 << 10,
@@ -187,7 +189,7 @@ impl Routing<'_> {
         let level = self.levels.level(node);
         if kind.is_some_and(|kind| kind != Kind::Message) {
             node.error_key("`level` goes with message routes: only there a customer can be asked");
-        } else if self.channel.login.is_none() {
+        } else if !self.logs_in {
             node.warn(Wrong::new(
                 "this channel has no login: whoever stands lower gets a 403",
                 "name the place where customers log in, if they can",

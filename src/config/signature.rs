@@ -49,11 +49,20 @@ pub(super) fn signatures(node: Option<Node<'_>>) -> Signed<'_> {
 }
 
 impl Signed<'_> {
-    /// `verify` and `sign` of a route.
-    pub(super) fn of(&self, verify: Option<Node<'_>>, sign: Option<Node<'_>>) -> Signatures {
+    /// `verify` and `sign` of a route; `None` when one of them could not be read.
+    pub(super) fn of(
+        &self,
+        verify: Option<Node<'_>>,
+        sign: Option<Node<'_>>,
+    ) -> Option<Signatures> {
         let nodes = verify.map(Node::one_or_more).unwrap_or_default();
-        let verify = nodes.into_iter().filter_map(|node| self.find(node));
-        Signatures::new(verify.collect(), sign.and_then(|node| self.find(node)))
+        let verify: Vec<_> = nodes.into_iter().map(|node| self.find(node)).collect();
+        let sign = sign.map(|node| self.find(node));
+        let verify = verify.into_iter().collect::<Option<_>>()?;
+        Some(Signatures::new(
+            verify,
+            sign.map_or(Some(None), |found| found.map(Some))?,
+        ))
     }
 
     /// Warns of those that no route names.

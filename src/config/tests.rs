@@ -2,6 +2,7 @@
 
 mod broken;
 mod canary;
+mod lost;
 mod oauth;
 mod page;
 
@@ -30,7 +31,7 @@ fn keys() -> TempDir {
     };
     write("keys/web.key", &format!("{}\n", SecurityKeys::generate()));
     write("keys/old.key", &SecurityKeys::generate());
-    for name in ["site", "widget", "bot"] {
+    for name in ["site", "widget", "bot", "platform"] {
         write(
             &format!("keys/{name}.key"),
             &format!("{name}-{}\r\n", "x".repeat(64)),
@@ -63,6 +64,7 @@ fn keys() -> TempDir {
     write("texts/nl.json", "{\"log-in\": \"Inloggen\"}");
     write("keys/garbage.pem", "-----BEGIN GARBAGE-----\nAAAA\n");
     write("keys/empty", "");
+    write("keys/database", "postgres://chatgate:x@db.internal/crm\n");
     write("keys/line-end", "\n");
     dir
 }
