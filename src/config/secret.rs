@@ -110,19 +110,51 @@ impl Node<'_> {
         let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
         let Some(name) = name.filter(|name| !name.is_empty() && name.bytes().all(legal)) else {
             // Perhaps the secret itself stands here: it is not shown.
-            self.error("`env` must be the name of an environment variable");
-            return None;
-        };
-        let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) else {
             self.error(Wrong::new(
-                "this environment variable is not set, or empty",
-                "set it where chatgate is started",
+                "`env` must be the name of an environment variable, and this is none",
+                "write its name, like WEB_KEY, and never the secret itself",
             ));
             return None;
         };
-        self.show();
-        Some(trimmed(value.into_encoded_bytes()))
+        match std::env::var_os(name) {
+            Some(value) => {
+                self.show();
+                if !value.is_empty() {
+                    return Some(trimmed(value.into_encoded_bytes()));
+                }
+                let name = clean(name);
+                self.error(format!("the environment variable {name} is empty"));
+            }
+            None if is_plain(name) => {
+                self.show();
+                self.error(Wrong::new(
+                    format!("the environment variable {name} is not set"),
+                    "set it where chatgate is started",
+                ));
+            }
+            None => self.error(Wrong::new(
+                "no environment variable is called what is written here, which is not shown: \
+                 it could be the secret itself",
+                "write the name of a variable, like WEB_KEY, and set that where chatgate is started",
+            )),
+        }
+        None
     }
+}
+
+/// Whether this can be nothing but a variable's name, like `CHATGATE_OAUTH2_SECRET`.
+///
+/// Secrets that machines make look otherwise: base32 and hexadecimal have no underscore,
+/// base64url has small letters, or digits inside a word; and no word is as long as the
+/// shortest secret that is taken, 16 bytes.
+fn is_plain(name: &str) -> bool {
+    let word = |word: &str| {
+        let letters = word.trim_end_matches(|c: char| c.is_ascii_digit());
+        (1..16).contains(&word.len())
+            && !letters.is_empty()
+            && letters.bytes().all(|b| b.is_ascii_uppercase())
+    };
+    name.len() <= 64 && name.contains('_') && name.split('_').all(word)
 }
 
 /// Without the line end that editors add.
@@ -134,4 +166,52 @@ fn trimmed(mut bytes: Vec<u8>) -> Vec<u8> {
         }
     }
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_of_variables_are_told_from_secrets() {
+        for name in ["WEB_KEY", "CHATGATE_OAUTH2_SECRET", "A_B"] {
+            assert!(is_plain(name), "{name}");
+        }
+        for secret in [
+            "JBSWY3DPEHPK3PXP",
+            "HUNTER",
+            "DEADBEEF00112233445566778899AABB",
+            "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            "KEY_DEADBEEFDEADBEEF",
+            "KEY_7F3A_9C2D",
+            "A1B2_C3D4",
+            "aB_cD",
+            "_",
+            "__KEY",
+            "",
+        ] {
+            assert!(!is_plain(secret), "{secret}");
+        }
+        assert!(!is_plain(&format!("A{}", "_ABCDEFGH".repeat(8))));
+    }
+
+    proptest! {
+        #[test]
+        fn what_machines_make_is_never_shown(
+            secret in prop_oneof![
+                "[A-Z2-7]{16,64}",
+                "[0-9A-F]{16,64}",
+                "[0-9A-HJKMNP-TV-Z]{16,64}",
+                "[A-Z]{2,8}_[A-Z2-7]{16,64}",
+                prop::collection::vec(any::<u8>(), 16..48).prop_map(|bytes| {
+                    use base64::Engine;
+                    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+                }),
+            ],
+        ) {
+            prop_assert!(!is_plain(&secret));
+        }
+    }
 }

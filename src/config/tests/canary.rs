@@ -77,6 +77,15 @@ fn no_mistake_gives_a_secret_away() {
             &*site,
             format!("secret = {{ env = \"{CANARY} {CANARY}\" }}"),
         ),
+        (
+            &*site,
+            "secret = { env = \"CANARY2CANARY3CANARY4\" }".into(),
+        ),
+        (
+            &*site,
+            "secret = { env = \"KEY_CANARYCANARYCANARY\" }".into(),
+        ),
+        (&*site, "secret = { env = \"CANARY\" }".into()),
         (&*site, format!("secret = \"{CANARY}\", kid = 7")),
         (&*site, format!("secret = \"{CANARY}\", pem = \"{CANARY}\"")),
         (&*site, "secret = \"canary\"".into()),
