@@ -94,6 +94,12 @@ pub struct Route {
 }
 
 impl Route {
+    /// Whether anything is asked of its requests: a chat, a proof.
+    pub fn asks(&self) -> bool {
+        let passes = self.kind == Kind::Pass && self.enforcement == Enforcement::Off;
+        !passes || self.interaction.is_some()
+    }
+
     /// The level below which nothing that is open on it goes on.
     pub fn least(&self) -> Level {
         match self.enforcement {
@@ -144,13 +150,21 @@ pub enum RouteError {
     },
 }
 
-/// A matched route and what its pattern captured.
+/// A matched route.
 #[derive(Debug)]
 pub struct Match<'r> {
     /// The route.
     pub route: &'r Arc<Route>,
-    /// Captured names and raw values: what is percent-encoded stays so.
-    pub params: Vec<(Box<str>, Box<str>)>,
+    pattern: &'r Pattern,
+    /// Without its first slash.
+    path: &'r str,
+}
+
+impl Match<'_> {
+    /// What its pattern captures: names and raw values. What is percent-encoded stays so.
+    pub fn params(&self) -> Vec<(Box<str>, Box<str>)> {
+        self.pattern.capture(self.path)
+    }
 }
 
 impl Routes {
@@ -219,7 +233,7 @@ impl Routes {
     ///
     /// A `HEAD` that would merely pass goes where its `GET` is judged: backends
     /// answer it with the headers of that very answer.
-    pub fn find(&self, method: &Method, host: &str, path: &str) -> Option<Match<'_>> {
+    pub fn find<'r>(&'r self, method: &Method, host: &str, path: &'r str) -> Option<Match<'r>> {
         let found = self.look(method, host, path)?;
         if *method != Method::HEAD || found.route.kind != Kind::Pass {
             return Some(found);
@@ -230,13 +244,14 @@ impl Routes {
             .or(Some(found))
     }
 
-    fn look(&self, method: &Method, host: &str, path: &str) -> Option<Match<'_>> {
+    fn look<'r>(&'r self, method: &Method, host: &str, path: &'r str) -> Option<Match<'r>> {
         let path = path.strip_prefix('/')?;
         let index = self.exact.find(method, host, path)?;
         let (route, pattern) = self.all.get(index)?;
         Some(Match {
             route,
-            params: pattern.capture(path),
+            pattern,
+            path,
         })
     }
 

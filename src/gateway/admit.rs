@@ -100,6 +100,11 @@ fn host(head: &RequestHeader) -> Result<String, Reason> {
         (Some(text), _) | (None, Some(text)) => text,
         (None, None) => return Err(Reason::BadHost),
     };
+    // A name without a port, in lower case, as most are, has nothing to be taken apart.
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
+    if !text.is_empty() && text.bytes().all(plain) {
+        return Ok(text.to_owned());
+    }
     let authority: Authority = text.parse().map_err(|_| Reason::BadHost)?;
     let host = authority.host();
     match text.contains('@') || host.is_empty() {
@@ -110,6 +115,8 @@ fn host(head: &RequestHeader) -> Result<String, Reason> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn head(target: &str, headers: &[(&'static str, &str)]) -> RequestHeader {
@@ -155,6 +162,15 @@ mod tests {
             admit_line(&head("/", &twice)).unwrap_err(),
             Reason::DuplicateHeader
         );
+    }
+
+    proptest! {
+        #[test]
+        fn a_plain_host_is_the_one_that_a_parser_finds(host in "[a-z0-9.-]{1,20}") {
+            let parsed: Authority = host.parse().unwrap();
+            let target = admit_line(&head("/", &[("Host", &host)])).unwrap();
+            prop_assert_eq!(target.host, parsed.host());
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::State;
 use super::admit::Target;
 use super::body::BodyEdit;
 use super::hold::Hold;
-use super::patience::Pace;
+use super::patience::{self, Pace};
 use super::stream::{Stream, Watch};
 use crate::channel::{Kind, Route};
 use crate::config::Config;
@@ -202,5 +202,6 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.state.in_flight.fetch_sub(1, Ordering::Relaxed);
+        patience::end();
     }
 }

@@ -186,12 +186,13 @@ pub async fn explain(
         Ok(Some((signature, _))) => said.step("signature", format!("{} holds", signature.name)),
         Err(reason) => return Ok(said.refuse(reason)),
     }
+    let params = found.params();
     let view = RequestView {
         method: &head.method,
         path: &target.path,
         query: target.query.as_deref(),
         headers: &head.headers,
-        params: &found.params,
+        params: &params,
         body: (route.reads_body() && !unread).then_some(&body),
     };
     if route.kind == Kind::Webhook {

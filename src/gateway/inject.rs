@@ -90,7 +90,8 @@ fn without_own_cookie(head: &mut RequestHeader) {
         cookie_name(true),
         cookie_name(false),
     ];
-    let mut left = Vec::new();
+    let length = head.headers.get_all(COOKIE).iter().map(|line| line.len() + 2);
+    let mut left = Vec::with_capacity(length.sum());
     let mut found = false;
     for line in head.headers.get_all(COOKIE) {
         for pair in line.as_bytes().split(|byte| *byte == b';') {
@@ -147,18 +148,32 @@ fn nominated(headers: &HeaderMap, keep_upgrade: bool) -> Vec<HeaderName> {
 /// connection came from, nothing that the client says of itself.
 pub(super) fn forwarded(head: &mut RequestHeader, session: &Session) -> pingora::Result<()> {
     if let Some(client) = session.client_addr().and_then(|address| address.as_inet()) {
-        let text = match client.ip() {
-            // What `to_string` says, for a tenth of what it costs.
-            IpAddr::V4(ip) => ip.octets().map(|octet| octet.to_string()).join("."),
-            IpAddr::V6(ip) => ip.to_string(),
-        };
-        head.insert_header("X-Forwarded-For", text)?;
+        head.insert_header("X-Forwarded-For", address(client.ip()))?;
     }
     let tls = session
         .digest()
         .is_some_and(|digest| digest.ssl_digest.is_some());
     let scheme = HeaderValue::from_static(if tls { "https" } else { "http" });
     head.insert_header("X-Forwarded-Proto", scheme)
+}
+
+/// An address as text: what `to_string` says, for a tenth of what it costs.
+fn address(ip: IpAddr) -> String {
+    let IpAddr::V4(ip) = ip else {
+        return ip.to_string();
+    };
+    let mut text = String::with_capacity("255.255.255.255".len());
+    for octet in ip.octets() {
+        if !text.is_empty() {
+            text.push('.');
+        }
+        for (least, unit) in [(100, 100), (10, 10), (0, 1)] {
+            if octet >= least {
+                text.push(char::from(b'0' + octet / unit % 10));
+            }
+        }
+    }
+    text
 }
 
 /// On judged routes: an answer that can be read, whole.
@@ -254,5 +269,19 @@ impl Exchange {
     /// Whether an upgrade may pass: only where no answer would be judged.
     pub(super) fn may_upgrade(&self) -> bool {
         self.route().is_some_and(|route| route.kind == Kind::Pass)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_address_reads_as_the_standard_library_writes_it(ip: IpAddr) {
+            prop_assert_eq!(address(ip), ip.to_string());
+        }
     }
 }

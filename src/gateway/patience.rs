@@ -9,9 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
-use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::H2Options;
+use pingora::apps::ServerApp;
+use pingora::protocols::{ALPN, Stream};
 use pingora::proxy::Session;
 use pingora::server::ShutdownWatch;
 
@@ -19,18 +18,24 @@ use super::State;
 use crate::config::Timeouts;
 
 tokio::task_local! {
-    /// Whether the head of the request that this task waits for is there.
-    static HEAD: Cell<bool>;
+    /// Since when this task, which is a connection, waits for the head of a request;
+    /// `None` while a request is answered.
+    static WAITS: Cell<Option<Instant>>;
 }
 
 /// Sets the limits of a request whose head has come.
 pub(super) fn begin(session: &mut Session, timeouts: &Timeouts) {
-    // On HTTP/2 the head is there before the task begins.
-    let _ = HEAD.try_with(|head| head.set(true));
+    // On HTTP/2 a task is a request, and nobody waits for its head.
+    let _ = WAITS.try_with(|waits| waits.set(None));
     let session = session.as_downstream_mut();
     session.set_read_timeout(Some(timeouts.body));
     session.set_total_drain_timeout(Some(timeouts.body));
     session.set_write_timeout(Some(timeouts.write));
+}
+
+/// The request is over, and its connection waits for the next one.
+pub(super) fn end() {
+    let _ = WAITS.try_with(|waits| waits.set(Some(Instant::now())));
 }
 
 /// How fast a body that streams by has to come until the backend answers: bytes a second,
@@ -54,7 +59,7 @@ impl Pace {
     }
 }
 
-/// An application that gives up on clients that do not get to the point.
+/// An application that gives up on connections on which no request gets to the point.
 pub(super) struct Patient<A> {
     app: Arc<A>,
     state: Arc<State>,
@@ -68,46 +73,42 @@ impl<A> Patient<A> {
 }
 
 #[async_trait]
-impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Patient<A> {
-    async fn process_new_http(
+impl<A: ServerApp + Send + Sync + 'static> ServerApp for Patient<A> {
+    async fn process_new(
         self: &Arc<Self>,
-        mut session: ServerSession,
+        stream: Stream,
         shutdown: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
-        if session.is_http2() {
-            return self.app.process_new_http(session, shutdown).await;
+    ) -> Option<Stream> {
+        if stream.selected_alpn_proto() == Some(ALPN::H2) {
+            // It has an idle limit of its own.
+            return self.app.process_new(stream, shutdown).await;
         }
         let idle = self.state.config.load().timeouts.idle;
-        if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(idle.as_secs().max(1)));
-        }
-        let exchange = async {
+        let connection = async {
             tokio::select! {
                 biased;
-                reused = self.app.process_new_http(session, shutdown) => reused,
+                rest = self.app.process_new(stream, shutdown) => rest,
                 () = headless(idle) => None,
             }
         };
-        HEAD.scope(Cell::new(false), exchange).await
+        WAITS.scope(Cell::new(Some(Instant::now())), connection).await
     }
 
-    fn h2_options(&self) -> Option<H2Options> {
-        self.app.h2_options()
-    }
-
-    fn server_options(&self) -> Option<&HttpServerOptions> {
-        self.app.server_options()
-    }
-
-    async fn http_cleanup(&self) {
-        self.app.http_cleanup().await;
+    async fn cleanup(&self) {
+        self.app.cleanup().await;
     }
 }
 
-/// Returns if there is no head after this time.
+/// Returns once a head has been waited for that long. One timer watches all requests of a
+/// connection: to set one up for each costs more than to look, now and then, how things are.
 async fn headless(idle: Duration) {
-    tokio::time::sleep(idle).await;
-    if HEAD.with(Cell::get) {
-        std::future::pending().await
+    let mut due = Instant::now() + idle;
+    loop {
+        tokio::time::sleep_until(due.into()).await;
+        let now = Instant::now();
+        due = WAITS.with(Cell::get).unwrap_or(now) + idle;
+        if due <= now {
+            return;
+        }
     }
 }

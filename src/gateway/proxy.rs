@@ -37,10 +37,11 @@ pub(super) struct Proxy {
 
 #[async_trait]
 impl ProxyHttp for Proxy {
-    type CTX = Exchange;
+    /// In a box: pingora moves it from future to future.
+    type CTX = Box<Exchange>;
 
-    fn new_ctx(&self) -> Exchange {
-        Exchange::new(self.state.clone())
+    fn new_ctx(&self) -> Self::CTX {
+        Box::new(Exchange::new(self.state.clone()))
     }
 
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {
@@ -50,13 +51,13 @@ impl ProxyHttp for Proxy {
     async fn early_request_filter(
         &self,
         session: &mut Session,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> Result<()> {
         patience::begin(session, &exchange.config.timeouts);
         Ok(())
     }
 
-    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Self::CTX) -> Result<bool> {
         match request::arrive(&self.state, session, exchange).await? {
             Step::Forward => Ok(false),
             Step::Socket => {
@@ -76,7 +77,7 @@ impl ProxyHttp for Proxy {
     async fn upstream_peer(
         &self,
         session: &mut Session,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> Result<Box<HttpPeer>> {
         let streams = exchange.judged() && stream::is_awaited(&session.req_header().headers);
         match exchange.route() {
@@ -89,7 +90,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         head: &mut RequestHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> Result<()> {
         // A retry begins anew.
         exchange.hold = Default::default();
@@ -143,7 +144,7 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> Result<()> {
         if let Some(whole) = exchange.whole() {
             if body.is_some() {
@@ -151,9 +152,11 @@ impl ProxyHttp for Proxy {
             }
             return Ok(());
         }
-        let unanswered = session.response_written().is_none();
         let length = body.as_ref().map_or(0, Bytes::len);
-        if unanswered && !exchange.pace.took(length, exchange.config.timeouts.body) {
+        if length > 0
+            && session.response_written().is_none()
+            && !exchange.pace.took(length, exchange.config.timeouts.body)
+        {
             return Err(withheld(exchange, Reason::BodyTimeout));
         }
         let config = exchange.config.clone();
@@ -166,7 +169,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         head: &mut ResponseHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> Result<()> {
         if head.status.is_informational() {
             // Early hints of a withheld answer would tell of it.
@@ -254,7 +257,7 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> Result<Option<std::time::Duration>> {
         if exchange.stream.is_some() {
             Stream::chunk(&self.state, session, exchange, body, end)?;
@@ -279,7 +282,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         _trailers: &mut HeaderMap,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> Result<Option<Bytes>> {
         // Of a judged answer, trailers do not pass.
         if exchange.stream.is_some() {
@@ -296,7 +299,7 @@ impl ProxyHttp for Proxy {
         peer: &HttpPeer,
         session: &mut Session,
         error: Box<Error>,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
         client_reused: bool,
     ) -> Box<Error> {
         let mut error = error.more_context(format!("Peer: {peer}"));
@@ -316,7 +319,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         error: &Error,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> FailToProxy {
         let dead = *error.esource() == ErrorSource::Downstream
             && matches!(
@@ -372,12 +375,12 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    fn suppress_error_log(&self, _session: &Session, _exchange: &Exchange, _error: &Error) -> bool {
+    fn suppress_error_log(&self, _session: &Session, _exchange: &Self::CTX, _error: &Error) -> bool {
         // The exchange's own line says it, in our words.
         true
     }
 
-    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Self::CTX) {
         if error.is_none()
             && let Some(held) = exchange.hold.end()
             && let Err(error) = verdict::carry_out(&self.state, session, exchange, *held).await

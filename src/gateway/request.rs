@@ -75,7 +75,12 @@ pub(super) async fn arrive(
     let Some(found) = found else {
         return Ok(refuse(session, exchange, None, Reason::NoRoute));
     };
-    let (route, params) = (found.route.clone(), found.params);
+    let route = found.route.clone();
+    // Nobody reads them where a request merely passes.
+    let params = match route.asks() {
+        true => found.params(),
+        false => Vec::new(),
+    };
     if config
         .routes
         .is_disguised(&method, &target.host, &target.path, &route)
@@ -121,7 +126,7 @@ pub(super) async fn arrive(
         // proof. Its answer is judged all the same.
         exchange.forward = Some(Forward::anonymous(route.kind));
         return Ok(
-            match edit(exchange, &session.req_header().headers, state.clock.now()) {
+            match edit(exchange, &session.req_header().headers, now) {
                 Ok(()) => Step::Forward,
                 Err(reason) => refuse(session, exchange, Some(&route.channel), reason),
             },
@@ -135,7 +140,7 @@ pub(super) async fn arrive(
             },
         );
     }
-    match decide(state, session, exchange, &route, opens.is_some()).await {
+    match decide(state, session, exchange, &route, opens.is_some(), now).await {
         Ok(Way::Challenged(reply)) => Ok(Step::Reply(reply)),
         Ok(Way::On) if opens.is_some() => Ok(Step::Socket),
         Ok(Way::On) => Ok(Step::Forward),
@@ -187,9 +192,9 @@ async fn decide(
     exchange: &mut Exchange,
     route: &Arc<Route>,
     socket: bool,
+    now: Time,
 ) -> Result<Way, Reason> {
     let channel = &route.channel;
-    let now = state.clock.now();
     let proven = match route.enforcement {
         Enforcement::Off => Proven::default(),
         _ => {
