@@ -314,12 +314,14 @@ impl Setup {
 
     fn posted(&self, query: &str, headers: &HeaderMap, body: &[u8]) -> Result<Return, Reason> {
         let (keys, now) = (&self.keys, self.now);
-        returned::from_post(keys, CHANNEL, query, headers, body, now, TOLERANCE)
+        let read = returned::from_post(keys, CHANNEL, query, headers, body, now, TOLERANCE);
+        read.map_err(|refused| refused.reason)
     }
 
     fn carried(&self, url: &str) -> Result<Return, Reason> {
         let (_, query) = url.split_once('?').unwrap();
-        returned::from_browser(&self.keys, &[], CHANNEL, query, self.now, TOLERANCE)
+        let read = returned::from_browser(&self.keys, &[], CHANNEL, query, self.now, TOLERANCE);
+        read.map_err(|refused| refused.reason)
     }
 
     fn assert(&self, got: Return, outcome: Outcome, subject: Option<&str>) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use serde_json::Value;
 
-use super::returned::Members;
+use super::returned::{Members, Refused, malformed};
 use super::{SecurityKeys, webhook};
 use crate::interaction::Identity;
 use crate::reason::Reason;
@@ -46,9 +46,9 @@ pub fn read(
     body: &[u8],
     now: Time,
     tolerance: Duration,
-) -> Result<Logout, Reason> {
+) -> Result<Logout, Refused> {
     if body.len() > MAX_LEN {
-        return Err(Reason::ReturnMalformed);
+        return Err(malformed("too long", "body"));
     }
     webhook::verify(keys, headers, body, now, tolerance)?;
     let mut members = Members::read(body)?;
@@ -60,7 +60,7 @@ pub fn read(
     ];
     members.end()?;
     if *named != *channel {
-        return Err(Reason::ReturnChannel);
+        return Err(Reason::ReturnChannel.into());
     }
     let mut whom = whom.into_iter().flatten();
     match (whom.next(), whom.next()) {
@@ -68,7 +68,10 @@ pub fn read(
             whom,
             id: webhook::id(headers)?.into(),
         }),
-        _ => Err(Reason::ReturnMalformed),
+        _ => Err(malformed(
+            "not exactly one of",
+            "interaction, subject, session",
+        )),
     }
 }
 
@@ -105,7 +108,8 @@ mod tests {
         let headers = webhook::sign(&keys(), "msg_1", NOW, body.as_bytes());
         let headers = HeaderMap::from_iter(headers);
         let tolerance = Duration::from_secs(300);
-        read(&keys(), "web", &headers, body.as_bytes(), NOW, tolerance)
+        let read = read(&keys(), "web", &headers, body.as_bytes(), NOW, tolerance);
+        read.map_err(|refused| refused.reason)
     }
 
     #[test]

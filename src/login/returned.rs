@@ -56,6 +56,26 @@ pub struct Return {
     pub level: Option<Box<str>>,
 }
 
+/// Why a return does not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// What its sender is told.
+    pub reason: Reason,
+    /// What in it cannot be read, for the log: there the page's author finds what nobody
+    /// outside is told.
+    pub problem: Option<Problem>,
+}
+
+/// What cannot be read of a return.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong.
+    pub what: &'static str,
+    /// Where: the name of a member or parameter, at most 64 characters, of which any can
+    /// be a control.
+    pub name: Box<str>,
+}
+
 /// The form of a return, server to server:
 /// `{"token":"…","channel":"web","outcome":"success","subject":"alice","claims":{…},"level":"verified"}`,
 /// Standard Webhooks signature in the headers. `subject` is needed for success,
@@ -78,7 +98,7 @@ pub fn from_post(
     body: &[u8],
     now: Time,
     tolerance: Duration,
-) -> Result<Return, Reason> {
+) -> Result<Return, Refused> {
     let query = Query::read(query)?;
     if query.returned.is_some() {
         return Err(malformed("a POST has no such parameter", RETURN));
@@ -110,7 +130,7 @@ pub fn from_browser(
     query: &str,
     now: Time,
     tolerance: Duration,
-) -> Result<Return, Reason> {
+) -> Result<Return, Refused> {
     let query = Query::read(query)?;
     let Some(jwt) = query.returned else {
         return Err(malformed("missing parameter", RETURN));
@@ -122,12 +142,21 @@ pub fn from_browser(
         return Err(malformed("too far from `iat`", "exp"));
     }
     if issued.since(now) > tolerance || expires <= now {
-        return Err(Reason::ReturnStale);
+        return Err(Reason::ReturnStale.into());
     }
     // Of one message some algorithms have many signatures.
     let (message, _) = jwt.rsplit_once('.').unwrap_or((jwt, ""));
     let id = hex::encode(Sha256::digest(message)).into();
     claims.into_return(id, "sub", channel, query.token)
+}
+
+impl From<Reason> for Refused {
+    fn from(reason: Reason) -> Self {
+        Self {
+            reason,
+            problem: None,
+        }
+    }
 }
 
 impl fmt::Debug for Return {
@@ -148,7 +177,7 @@ struct Query<'q> {
 }
 
 impl<'q> Query<'q> {
-    fn read(query: &'q str) -> Result<Self, Reason> {
+    fn read(query: &'q str) -> Result<Self, Refused> {
         let mut read = Self::default();
         if query.is_empty() {
             return Ok(read);
@@ -164,7 +193,7 @@ impl<'q> Query<'q> {
                 _ => return Err(malformed("unknown parameter", "query")),
             };
             if place.replace(value).is_some() {
-                return Err(Reason::ReturnDuplicate);
+                return Err(Reason::ReturnDuplicate.into());
             }
         }
         Ok(read)
@@ -173,7 +202,7 @@ impl<'q> Query<'q> {
 
 /// The payload of a JWT (RFC 7515 compact form) whose signature holds. Its header
 /// chooses among the keys pinned to its algorithm; it never chooses the algorithm of a key.
-fn verify(security: &SecurityKeys, keys: &[PinnedKey], jwt: &str) -> Result<Vec<u8>, Reason> {
+fn verify(security: &SecurityKeys, keys: &[PinnedKey], jwt: &str) -> Result<Vec<u8>, Refused> {
     let decode = |part| {
         let bytes = URL_SAFE_NO_PAD.decode(part);
         bytes.map_err(|_| malformed("not base64url", RETURN))
@@ -209,7 +238,7 @@ fn verify(security: &SecurityKeys, keys: &[PinnedKey], jwt: &str) -> Result<Vec<
     if right {
         Ok(payload)
     } else {
-        Err(Reason::ReturnSignature)
+        Err(Reason::ReturnSignature.into())
     }
 }
 
@@ -219,12 +248,12 @@ pub(super) struct Members(Map<String, Value>);
 
 impl Members {
     /// Reads an object in which no member is given twice.
-    pub(super) fn read(json: &[u8]) -> Result<Self, Reason> {
+    pub(super) fn read(json: &[u8]) -> Result<Self, Refused> {
         let json = Json::parse(json).map_err(|_| malformed("not JSON", "return"))?;
         match json.views() {
             [Value::Object(members)] => Ok(Self(members.clone())),
             [_] => Err(malformed("not an object", "return")),
-            _ => Err(Reason::ReturnDuplicate),
+            _ => Err(Reason::ReturnDuplicate.into()),
         }
     }
 
@@ -234,7 +263,7 @@ impl Members {
         subject: &str,
         channel: &str,
         token: Option<&str>,
-    ) -> Result<Return, Reason> {
+    ) -> Result<Return, Refused> {
         let text = self.need("token")?;
         let named = self.need("channel")?;
         let outcome = match &*self.need("outcome")? {
@@ -255,7 +284,7 @@ impl Members {
         };
         self.end()?;
         if *named != *channel {
-            return Err(Reason::ReturnChannel);
+            return Err(Reason::ReturnChannel.into());
         }
         let parsed = LoginToken::parse(&text).ok_or(Reason::TokenUnknown)?;
         if token.is_some_and(|other| !same(&parsed, other)) {
@@ -272,7 +301,7 @@ impl Members {
     }
 
     /// Whether all of them were read.
-    pub(super) fn end(&self) -> Result<(), Reason> {
+    pub(super) fn end(&self) -> Result<(), Refused> {
         match self.0.keys().next() {
             Some(name) => Err(malformed("unknown member", name)),
             None => Ok(()),
@@ -280,13 +309,13 @@ impl Members {
     }
 
     /// A text that has to be there.
-    pub(super) fn need(&mut self, name: &str) -> Result<Box<str>, Reason> {
+    pub(super) fn need(&mut self, name: &str) -> Result<Box<str>, Refused> {
         let text = self.text(name)?;
         text.ok_or_else(|| malformed("missing", name))
     }
 
     /// A text, if it is there: not empty, at most 1024 bytes, no controls.
-    pub(super) fn text(&mut self, name: &str) -> Result<Option<Box<str>>, Reason> {
+    pub(super) fn text(&mut self, name: &str) -> Result<Option<Box<str>>, Refused> {
         match self.0.remove(name) {
             None => Ok(None),
             Some(Value::String(text))
@@ -299,7 +328,7 @@ impl Members {
     }
 
     /// A time in whole seconds since the Unix epoch.
-    fn seconds(&mut self, name: &str) -> Result<Time, Reason> {
+    fn seconds(&mut self, name: &str) -> Result<Time, Refused> {
         let number = self.0.remove(name).as_ref().and_then(Value::as_u64);
         let number = number.ok_or_else(|| malformed("missing or not whole seconds", name))?;
         Ok(Time::from_secs(number))
@@ -310,12 +339,16 @@ fn same(token: &LoginToken, other: &str) -> bool {
     LoginToken::parse(other).is_some_and(|other| other.hash() == token.hash())
 }
 
-/// The page's author finds in the log what nobody outside is told. A `name` that
-/// is not our own comes from behind a signature that holds.
-pub(crate) fn malformed(problem: &str, name: &str) -> Reason {
-    let name: String = name.chars().take(64).collect();
-    tracing::info!(?name, problem, "a login return cannot be read");
-    Reason::ReturnMalformed
+/// What cannot be read. A `name` that is not our own comes from behind a signature that
+/// holds.
+pub(crate) fn malformed(what: &'static str, name: &str) -> Refused {
+    Refused {
+        reason: Reason::ReturnMalformed,
+        problem: Some(Problem {
+            what,
+            name: name.chars().take(64).collect(),
+        }),
+    }
 }
 
 #[cfg(test)]

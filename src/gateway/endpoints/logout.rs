@@ -52,7 +52,10 @@ async fn take(
         return Err(Reason::ReturnMalformed);
     }
     let now = state.clock.now();
-    let logout = logout::read(keys, &channel.name, headers, body, now, tolerance)?;
+    let logout = logout::read(keys, &channel.name, headers, body, now, tolerance);
+    let logout = logout.map_err(|refused| {
+        outcome::unread(exchange, &channel, refused, "a logout cannot be read")
+    })?;
     // Signed at most `tolerance` ahead, it is stale as long after that.
     let expires = now + (tolerance * 2 + Duration::from_secs(1));
     let name = [&*channel.name, "logout", &*logout.id];
@@ -66,7 +69,10 @@ async fn take(
         whom => find(state, &channel, move |identity| whom.concerns(identity)).await?,
     };
     let revoked = revoke(state, &channel, keys).await?;
-    tracing::info!(channel = %channel.name, revoked, "logged out by the operator");
+    tracing::info!(
+        request_id = %exchange.id(), channel = %channel.name, revoked,
+        "logged out by the operator"
+    );
     Ok(revoked)
 }
 

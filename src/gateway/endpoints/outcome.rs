@@ -17,6 +17,7 @@ use crate::channel::{Binding, Channel, Ended, Login};
 use crate::config::Config;
 use crate::interaction::{Evidence, Held, Identity, Key, Level, Redeemed, TokenHash};
 use crate::login::LoginToken;
+use crate::login::returned::{Problem, Refused};
 use crate::reason::Reason;
 
 /// The channel of this name.
@@ -189,6 +190,22 @@ fn ticket_url(config: &Config, ticket: &LoginToken) -> String {
         ..
     } = config;
     format!("{public_url}{endpoints}/bind/{}", ticket.expose())
+}
+
+/// Why a signed message is refused; the log is told what in it cannot be read.
+pub(super) fn unread(
+    exchange: &Exchange,
+    channel: &Channel,
+    refused: Refused,
+    line: &'static str,
+) -> Reason {
+    if let Some(Problem { what, name }) = refused.problem {
+        tracing::info!(
+            request_id = %exchange.id(), channel = %channel.name, reason = refused.reason.code(),
+            ?name, problem = what, "{line}"
+        );
+    }
+    refused.reason
 }
 
 /// Tells the log and the metrics.

@@ -237,7 +237,7 @@ pub(super) async fn log_out(
             exchange.endpoint = Some(("backchannel-logout", channel.name.to_string()));
             let token = logout_token(form.as_ref(), &body);
             match token {
-                Ok(token) => revoke(state, &channel, &token).await,
+                Ok(token) => revoke(state, exchange, &channel, &token).await,
                 Err(reason) => Err(reason),
             }
         }
@@ -246,7 +246,12 @@ pub(super) async fn log_out(
 }
 
 /// Revokes every interaction of the channel that the token concerns.
-async fn revoke(state: &Arc<State>, channel: &Arc<Channel>, token: &str) -> Result<Reason, Reason> {
+async fn revoke(
+    state: &Arc<State>,
+    exchange: &Exchange,
+    channel: &Arc<Channel>,
+    token: &str,
+) -> Result<Reason, Reason> {
     let provider = provider(channel)?;
     if provider.oauth.is_some() {
         // It signs nothing.
@@ -269,7 +274,10 @@ async fn revoke(state: &Arc<State>, channel: &Arc<Channel>, token: &str) -> Resu
     };
     let keys = logout::find(state, channel, wanted).await?;
     let revoked = logout::revoke(state, channel, keys).await?;
-    tracing::info!(channel = %channel.name, revoked, "logged out by the provider");
+    tracing::info!(
+        request_id = %exchange.id(), channel = %channel.name, revoked,
+        "logged out by the provider"
+    );
     Ok(Reason::LoggedOut)
 }
 

@@ -17,7 +17,8 @@ use super::outcome;
 use crate::channel::{Channel, Login, SigningPage};
 use crate::config::Config;
 use crate::interaction::{Identity, Level};
-use crate::login::{Outcome, Return, returned};
+use crate::login::returned::{self, Refused};
+use crate::login::{Outcome, Return};
 use crate::reason::Reason;
 
 /// Longest return that is read.
@@ -71,7 +72,8 @@ async fn take_post(
         body,
         state.clock.now(),
         page.tolerance,
-    )?;
+    );
+    let returned = returned.map_err(|refused| unread(exchange, &channel, refused))?;
     redeem(state, exchange, &channel, returned).await
 }
 
@@ -104,7 +106,8 @@ async fn take_browser(
         query,
         state.clock.now(),
         page.tolerance,
-    )?;
+    );
+    let returned = returned.map_err(|refused| unread(exchange, &channel, refused))?;
     redeem(state, exchange, &channel, returned).await
 }
 
@@ -112,6 +115,11 @@ async fn take_browser(
 fn page(channel: &Channel) -> Result<&SigningPage, Reason> {
     let page = channel.login.as_ref().and_then(Login::page);
     page.ok_or(Reason::ReturnChannel)
+}
+
+/// Why a return is refused; the log is told what in it cannot be read.
+fn unread(exchange: &Exchange, channel: &Channel, refused: Refused) -> Reason {
+    outcome::unread(exchange, channel, refused, "a login return cannot be read")
 }
 
 /// Redeems the token of a return whose signature holds.
@@ -127,10 +135,13 @@ async fn redeem(
     let config = exchange.config.clone();
     if returned.outcome == Outcome::Success {
         // What is wrong with it is found out before the token is spent.
-        identity(&config, &returned, Level::ANONYMOUS)?;
+        let checked = identity(&config, &returned, Level::ANONYMOUS);
+        checked.map_err(|refused| unread(exchange, channel, refused))?;
     }
     let login = |demanded| match returned.outcome {
-        Outcome::Success => identity(&config, &returned, demanded),
+        Outcome::Success => {
+            identity(&config, &returned, demanded).map_err(|refused| refused.reason)
+        }
         Outcome::Failure | Outcome::Cancel => Err(returned.outcome.reason()),
     };
     outcome::redeem(state, exchange, channel, returned.token.hash(), login).await
@@ -162,7 +173,7 @@ async fn is_repeated(state: &State, channel: &Channel, failed: &Return) -> Resul
 
 /// The identity that a return vouches for. Without a level of its own it reached
 /// the one that was demanded; a level that is not configured is none of ours.
-fn identity(config: &Config, returned: &Return, demanded: Level) -> Result<Identity, Reason> {
+fn identity(config: &Config, returned: &Return, demanded: Level) -> Result<Identity, Refused> {
     let level = match &returned.level {
         Some(name) => config
             .level(name)

@@ -49,11 +49,16 @@ fn with(mut value: Value, name: &str, member: Value) -> Value {
     value
 }
 
+/// What the sender is told.
+fn told(refused: Refused) -> Reason {
+    refused.reason
+}
+
 fn post_text(query: &str, body: &[u8]) -> Result<Return, Reason> {
     let headers = webhook::sign(&keys(), "msg_1", NOW, body)
         .into_iter()
         .collect();
-    from_post(&keys(), "web", query, &headers, body, NOW, TOLERANCE)
+    from_post(&keys(), "web", query, &headers, body, NOW, TOLERANCE).map_err(told)
 }
 
 fn post(body: &Value) -> Result<Return, Reason> {
@@ -80,7 +85,7 @@ fn jwt(payload: &Value) -> String {
 
 fn browse_with(site: &[PinnedKey], jwt: &str) -> Result<Return, Reason> {
     let query = format!("return={jwt}");
-    from_browser(&keys(), site, "web", &query, NOW, TOLERANCE)
+    from_browser(&keys(), site, "web", &query, NOW, TOLERANCE).map_err(told)
 }
 
 fn browse(payload: &Value) -> Result<Return, Reason> {
@@ -199,6 +204,29 @@ fn unknown_members_are_refused() {
 }
 
 #[test]
+fn the_log_is_told_what_cannot_be_read() {
+    let body = with(posted(), &"x".repeat(100), "x".into()).to_string();
+    let headers = webhook::sign(&keys(), "msg_1", NOW, body.as_bytes())
+        .into_iter()
+        .collect();
+    let got = from_post(
+        &keys(),
+        "web",
+        "",
+        &headers,
+        body.as_bytes(),
+        NOW,
+        TOLERANCE,
+    );
+    let problem = got.unwrap_err().problem.unwrap();
+    assert_eq!(problem.what, "unknown member");
+    assert_eq!(*problem.name, "x".repeat(64));
+    let got = from_browser(&keys(), &[], "web", "return=abc", NOW, TOLERANCE);
+    let problem = got.unwrap_err().problem.unwrap();
+    assert_eq!((problem.what, &*problem.name), ("not a JWT", RETURN));
+}
+
+#[test]
 fn duplicate_members_are_refused_at_any_depth() {
     let text = posted().to_string();
     for (from, to) in [
@@ -279,7 +307,7 @@ fn the_token_of_the_url_has_to_be_the_same() {
     let same = format!("token={}", token());
     let other = format!("token={}E", "A".repeat(42));
     let carried = format!("return={}", jwt(&carried()));
-    let get = |query: &str| from_browser(&keys(), &[], "web", query, NOW, TOLERANCE);
+    let get = |query: &str| from_browser(&keys(), &[], "web", query, NOW, TOLERANCE).map_err(told);
 
     assert!(post_text(&same, body.as_bytes()).is_ok());
     assert!(get(&format!("{same}&{carried}")).is_ok());
@@ -321,7 +349,7 @@ fn other_parameters_and_double_ones_are_refused() {
         ),
     ] {
         let got = from_browser(&keys(), &[], "web", &query, NOW, TOLERANCE);
-        assert_eq!(got.unwrap_err(), reason, "{query}");
+        assert_eq!(got.unwrap_err().reason, reason, "{query}");
     }
 }
 
@@ -341,8 +369,11 @@ fn a_key_that_retires_still_counts_and_a_foreign_one_does_not() {
         from_browser(&keys, &[], "web", &query, NOW, TOLERANCE)
     };
     assert!(post(&[OTHER, KEY]).is_ok() && browse(&[OTHER, KEY]).is_ok());
-    assert_eq!(post(&[OTHER]).unwrap_err(), Reason::ReturnSignature);
-    assert_eq!(browse(&[OTHER]).unwrap_err(), Reason::ReturnSignature);
+    assert_eq!(post(&[OTHER]).unwrap_err(), Reason::ReturnSignature.into());
+    assert_eq!(
+        browse(&[OTHER]).unwrap_err(),
+        Reason::ReturnSignature.into()
+    );
 }
 
 #[test]
@@ -357,7 +388,7 @@ fn a_post_is_signed() {
         NOW,
         TOLERANCE,
     );
-    assert_eq!(got.unwrap_err(), Reason::ReturnMalformed);
+    assert_eq!(got.unwrap_err(), Reason::ReturnMalformed.into());
 }
 
 #[test]
@@ -593,6 +624,6 @@ proptest! {
         let value = format!("v1,{}", STANDARD.encode(mac));
         headers.insert(webhook::SIGNATURE, HeaderValue::try_from(value).unwrap());
         let got = from_post(&keys, "web", "", &headers, body.as_bytes(), NOW, TOLERANCE);
-        prop_assert_eq!(got.unwrap_err(), Reason::ReturnSignature);
+        prop_assert_eq!(got.unwrap_err(), Reason::ReturnSignature.into());
     }
 }

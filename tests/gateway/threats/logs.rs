@@ -107,6 +107,59 @@ fn no_secret_token_or_content_is_in_log_or_metrics() {
     }
 }
 
+/// Whoever looks for the mistake finds it by the id that an answer or another line has.
+#[test]
+fn what_cannot_be_read_of_a_return_is_told_with_its_request() {
+    let origin = bot();
+    let process = Process::start(&channel(&origin, "", OWNER));
+    let site = Site::new(process.at.plain, Clock::system());
+    let mut browser = process.at.browser();
+    let url = login_url(&statement(&mut browser, "c1"));
+    let callback = site.callback(&url);
+    let with = |name: &str| {
+        let mut members = site.success(&url, "alice");
+        members[name] = json!("other");
+        site.post(&callback, &members)
+    };
+    let told = [
+        with("sbuject"),
+        with("level"),
+        site.post("/.chatgate/logout/web", &json!({"channel": "web"})),
+    ];
+    browser.get(&format!("{callback}&return=abc"));
+    browser.get("/nowhere/last");
+    eventually("the log has the last request", || {
+        process.log().contains("no-route").then_some(())
+    });
+
+    let log = process.end();
+    let lines = log
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines: Vec<_> = lines.collect();
+    let of = |key: &str, value: &str| lines.iter().find(|line| line[key] == value).cloned();
+    for (problem, route, answer) in [
+        ("unknown member", "return", Some(&told[0])),
+        ("unknown level", "return", Some(&told[1])),
+        ("not exactly one of", "logout", Some(&told[2])),
+        ("not a JWT", "return", None),
+    ] {
+        let line = of("problem", problem).unwrap_or_else(|| panic!("{problem}: {log}"));
+        assert_eq!(line["channel"], "web", "{line}");
+        assert_eq!(line["reason"], "return-malformed", "{line}");
+        let id = line["request_id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no id: {line}"));
+        if let Some(answer) = answer {
+            assert_eq!(answer.json()["request_id"], id, "{line}");
+        }
+        let exchanged = lines
+            .iter()
+            .find(|line| line["message"] == "exchange" && line["request_id"] == id);
+        assert_eq!(exchanged.unwrap()["route"], route, "{line}");
+    }
+}
+
 #[test]
 fn nobody_writes_lines_into_the_log_but_us() {
     for format in ["json", "lines"] {
