@@ -100,9 +100,6 @@ fn channel<'t>(
         cors: table.get("cors").and_then(cors),
         socket: websocket.and_then(|node| socket(node, public)),
     });
-    if let Some(login) = &channel.login {
-        bound(table, login.binding, channel.owner.as_ref());
-    }
     let signed = signatures(table.get("signature"));
     let logs_in = logs_in(table);
     let routing = Routing {
@@ -128,8 +125,14 @@ fn channel<'t>(
             unsigned(linking, written);
         }
     }
-    if let Some(node) = owner_node.filter(|_| matches!(channel.owner, Some(Owner::Cookie { .. }))) {
-        foretold(node, &channel, &written);
+    if let Some(login) = &channel.login {
+        let cookie = channel.owner.as_ref().is_some_and(brought);
+        let hook = |written: &Written<'_>| written.route.kind == Kind::Webhook;
+        let foretold = cookie && written.iter().any(hook);
+        bound(table, login.binding, cookie, foretold);
+        if let Some(owner) = owner_node.filter(|_| foretold) {
+            self::foretold(owner, login.binding);
+        }
     }
     let judged = |written: &Written<'_>| {
         matches!(
@@ -242,16 +245,20 @@ fn sockets(node: Node<'_>, channel: &Channel, lost: bool) {
     }
 }
 
-/// Somebody has to say whose chat a login is for.
-fn bound(table: &Table<'_>, binding: Binding, owner: Option<&Owner>) {
-    let cookie = match owner {
-        Some(Owner::Cookie { .. }) => true,
-        Some(Owner::Selector(selector)) => {
+/// Whether a browser brings along what the owner is known by, wherever it comes from.
+fn brought(owner: &Owner) -> bool {
+    match owner {
+        Owner::Cookie { .. } => true,
+        Owner::Selector(selector) => {
             let cookie = |source: &Source| matches!(source, Source::Cookie(_));
             selector.0.iter().all(cookie)
         }
-        Some(Owner::Claim(_)) | None => false,
-    };
+        Owner::Claim(_) => false,
+    }
+}
+
+/// Somebody has to say whose chat a login is for.
+fn bound(table: &Table<'_>, binding: Binding, cookie: bool, foretold: bool) {
     let node = table.get("login_binding");
     match (binding, node) {
         (Binding::SameBrowser, Some(node)) if !cookie => node.error(Wrong::new(
@@ -261,9 +268,10 @@ fn bound(table: &Table<'_>, binding: Binding, owner: Option<&Owner>) {
         (Binding::Off, _) => {
             let message =
                 "whoever logs in with a forwarded login URL authenticates the sender's chat";
-            let help = match cookie {
-                true => "set login_binding = \"same-browser\" (or \"confirm\")",
-                false => "set login_binding = \"confirm\"",
+            let help = match (cookie, foretold) {
+                (true, true) => "set login_binding = \"same-browser\"",
+                (true, false) => "set login_binding = \"same-browser\" (or \"confirm\")",
+                (false, _) => "set login_binding = \"confirm\"",
             };
             match node {
                 Some(node) => node.warn(Wrong::new(message, help)),
@@ -275,15 +283,14 @@ fn bound(table: &Table<'_>, binding: Binding, owner: Option<&Owner>) {
 }
 
 /// A webhook's login URL goes to the client, and who logs in by it does so for the browser
-/// that named the chat first.
-fn foretold(owner: Node<'_>, channel: &Channel, written: &[Written<'_>]) {
-    let binding = channel.login.as_ref().map(|login| login.binding);
-    let hooks = written.iter().any(|one| one.route.kind == Kind::Webhook);
-    if hooks && matches!(binding, Some(Binding::Off | Binding::Confirm)) {
+/// that named the chat first. No error: ids may be such that nobody can name one before
+/// its customer does, and without an owner, which is worse, there is a warning, too.
+fn foretold(owner: Node<'_>, binding: Binding) {
+    if matches!(binding, Binding::Off | Binding::Confirm) {
         owner.warn(Wrong::new(
             "webhooks carry login URLs to the client, and whoever guessed the chat's id first \
              would have the login of who comes by them",
-            "set login_binding = \"same-browser\"",
+            "set login_binding = \"same-browser\" unless nobody can guess or choose an interaction id",
         ));
     }
 }

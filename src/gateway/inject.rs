@@ -90,7 +90,11 @@ fn without_own_cookie(head: &mut RequestHeader) {
         cookie_name(true),
         cookie_name(false),
     ];
-    let length = head.headers.get_all(COOKIE).iter().map(|line| line.len() + 2);
+    let length = head
+        .headers
+        .get_all(COOKIE)
+        .iter()
+        .map(|line| line.len() + 2);
     let mut left = Vec::with_capacity(length.sum());
     let mut found = false;
     for line in head.headers.get_all(COOKIE) {

@@ -91,7 +91,9 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Patient<A> {
                 () = headless(idle) => None,
             }
         };
-        WAITS.scope(Cell::new(Some(Instant::now())), connection).await
+        WAITS
+            .scope(Cell::new(Some(Instant::now())), connection)
+            .await
     }
 
     async fn cleanup(&self) {

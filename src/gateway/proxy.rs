@@ -57,7 +57,11 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    async fn request_filter(&self, session: &mut Session, exchange: &mut Self::CTX) -> Result<bool> {
+    async fn request_filter(
+        &self,
+        session: &mut Session,
+        exchange: &mut Self::CTX,
+    ) -> Result<bool> {
         match request::arrive(&self.state, session, exchange).await? {
             Step::Forward => Ok(false),
             Step::Socket => {
@@ -375,12 +379,22 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    fn suppress_error_log(&self, _session: &Session, _exchange: &Self::CTX, _error: &Error) -> bool {
+    fn suppress_error_log(
+        &self,
+        _session: &Session,
+        _exchange: &Self::CTX,
+        _error: &Error,
+    ) -> bool {
         // The exchange's own line says it, in our words.
         true
     }
 
-    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Self::CTX) {
+    async fn logging(
+        &self,
+        session: &mut Session,
+        error: Option<&Error>,
+        exchange: &mut Self::CTX,
+    ) {
         if error.is_none()
             && let Some(held) = exchange.hold.end()
             && let Err(error) = verdict::carry_out(&self.state, session, exchange, *held).await

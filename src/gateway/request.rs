@@ -125,12 +125,10 @@ pub(super) async fn arrive(
         // The backend answers its own preflights, which carry neither cookie nor
         // proof. Its answer is judged all the same.
         exchange.forward = Some(Forward::anonymous(route.kind));
-        return Ok(
-            match edit(exchange, &session.req_header().headers, now) {
-                Ok(()) => Step::Forward,
-                Err(reason) => refuse(session, exchange, Some(&route.channel), reason),
-            },
-        );
+        return Ok(match edit(exchange, &session.req_header().headers, now) {
+            Ok(()) => Step::Forward,
+            Err(reason) => refuse(session, exchange, Some(&route.channel), reason),
+        });
     }
     if route.kind == Kind::Webhook {
         return Ok(

@@ -302,6 +302,7 @@ const WARNINGS: &[Case] = &[
     ("\"ldap://ldap.internal:3389\"\nstarttls = true\nca = \"tls/chain.pem\"\nserver_name = \"ldap.example.com\"", "«\"ldap://ldap.internal:3389\"", "can be read and changed", "ldaps"),
     ("[channel.web.websocket]\norigins = [\"https://chat.example.com\", \"https://app.example.com\"]\nmax_message = \"256KiB\"\non_expiry = \"close\"\nclose_code = 4403\nclose_reason = \"log in again\"", "«[channel.web.websocket]", "with the handshake only", "on_expiry"),
     ("owner = { cookie = \"own\" }\nflag = [{ header = { name = \"X-Private\" } }]\nchallenge = { html = \"<a href=\\\"{{ login_url }}\\\">log in</a>\" }\nnotify = { url = \"https://files.internal/in\", text = \"{{ outcome }}\", sign = { kind = \"webhook\", key = { file = \"keys/web.key\" } } }\nroute = [", "owner = «{ cookie = \"own\" }\nflag = [{ header = { name = \"X-Private\" } }]\nchallenge = { html = \"<a href=\\\"{{ login_url }}\\\">log in</a>\" }\nnotify = { url = \"https://files.internal/in\", text = \"{{ outcome }}\", sign = { kind = \"webhook\", key = { file = \"keys/web.key\" } } }\nroute = [{ kind = \"webhook\", path = \"/hook\", interaction = { json = \"$.to\" } }, ", "guessed the chat's id first", "same-browser"),
+    ("owner = { cookie = \"own\" }\nflag = [{ header = { name = \"X-Private\" } }]\nchallenge = { html = \"<a href=\\\"{{ login_url }}\\\">log in</a>\" }\nnotify = { url = \"https://files.internal/in\", text = \"{{ outcome }}\", sign = { kind = \"webhook\", key = { file = \"keys/web.key\" } } }\nroute = [", "owner = «{ selector = { cookie = \"sid\" } }\nflag = [{ header = { name = \"X-Private\" } }]\nchallenge = { html = \"<a href=\\\"{{ login_url }}\\\">log in</a>\" }\nnotify = { url = \"https://files.internal/in\", text = \"{{ outcome }}\", sign = { kind = \"webhook\", key = { file = \"keys/web.key\" } } }\nroute = [{ kind = \"webhook\", path = \"/hook\", interaction = { json = \"$.to\" } }, ", "guessed the chat's id first", "same-browser"),
     ("{ file = \"keys/bot.key\" }", "«\"0123456789abcdef0123456789abcdef\"", "written into", "file ="),
     ("ca = \"tls/chain.pem\"", "verify = «false", "pretend", "`ca`"),
     ("owner = { cookie = \"own\" }\n", "", "taken for its owner", "`owner`"),
@@ -393,6 +394,30 @@ fn what_is_doubtful_is_a_warning() {
             check::shown(&warnings)
         );
         assert_eq!(warnings.len(), 1, "{case:?}\n{}", check::shown(&warnings));
+    }
+}
+
+/// What mends one of them mends the other.
+#[test]
+fn where_answers_come_by_webhooks_confirm_is_no_advice() {
+    let dir = keys();
+    let hook = "{ kind = \"webhook\", path = \"/hook\", interaction = { json = \"$.to\" } }";
+    let text = GOOD.replace(
+        "login_binding = \"same-browser\"\nroute = [",
+        &format!("route = [{hook}, "),
+    );
+    assert_ne!(text, GOOD);
+    let (_, warnings) = good(&text, dir.path());
+    let advice: Vec<_> = warnings
+        .iter()
+        .filter_map(|one| one.help.as_deref())
+        .collect();
+    assert_eq!(advice.len(), 2, "{}", check::shown(&warnings));
+    for help in advice {
+        assert!(
+            help.contains("same-browser") && !help.contains("confirm"),
+            "{help}"
+        );
     }
 }
 
