@@ -16,7 +16,9 @@ use serde_json::{Value, json};
 
 use crate::setup::CANARY;
 use crate::support::browser::path_of;
-use crate::support::{Answer, Browser, Gateway, Origin, PLATFORM_KEY, Reply, Request, Seen, login};
+use crate::support::{
+    Answer, Browser, Gateway, Origin, PLATFORM_KEY, Reply, Request, Seen, eventually, login,
+};
 use crate::webhooks::signatures::{hash, signed};
 
 /// A platform, the bot on it, and the gateway between them.
@@ -126,6 +128,22 @@ impl Chat {
         let place = answer.json()["continue"].as_str().unwrap().to_owned();
         assert!(place.contains("/.chatgate/bind/"), "{place}");
         place
+    }
+
+    /// The platform says that the customer linked: the bot hears who it is, and what was
+    /// withheld is released.
+    pub fn links(&self, customer: &str, ticket: &str) {
+        self.platform.clear();
+        assert_eq!(self.hear(customer, link("ok", ticket)).status, 202);
+        assert_eq!(self.bot.last().header("x-customer-id"), Some("alice"));
+        let released = eventually("what was withheld is released", || {
+            self.platform.seen().pop()
+        });
+        let released = released.json();
+        assert_eq!(
+            (&released["to"], &released["text"]),
+            (&json!(customer), &json!(CANARY))
+        );
     }
 
     /// How often a login ended like this.

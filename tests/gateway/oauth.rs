@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::oidc::{code, depart, outcome};
+use crate::oidc::{code, denied, depart, departed, outcome};
 use crate::setup::{self, CANARY, OWNER, bot, continue_url, is_challenge, login_url, statement};
 use crate::support::browser::{parameter, path_of};
 use crate::support::provider::SECRET;
@@ -19,13 +19,6 @@ fn gateway(oauth: &str) -> (Gateway, Provider) {
     let server = Provider::start();
     let tables = tables(&bot(), &server, "resume = \"replay\"", oauth);
     (Gateway::start(&tables), server)
-}
-
-fn departed(gateway: &Gateway, chat: &str) -> (Browser, String, String) {
-    let mut browser = gateway.browser();
-    let url = login_url(&statement(&mut browser, chat));
-    let there = depart(&mut browser, &url);
-    (browser, url, there)
 }
 
 #[test]
@@ -88,7 +81,7 @@ fn a_login_is_bound_like_any_other() {
 #[test]
 fn what_the_server_denies_is_an_outcome() {
     let (gateway, server) = gateway("");
-    for (number, (error, wanted, keeps)) in [
+    let cases = [
         ("access_denied", "login-cancelled", false),
         ("login_required", "login-failed", false),
         ("user_suspended", "login-failed", false),
@@ -97,22 +90,8 @@ fn what_the_server_denies_is_an_outcome() {
         ("server_error", "503 provider-unavailable", true),
         ("invalid_scope", "502 provider-error", true),
         ("unauthorized_client", "502 provider-error", true),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let (mut browser, url, there) = departed(&gateway, &format!("c{number}"));
-        let back = server.back(&there, &[("error", error), ("error_description", "<b>")]);
-        let answer = browser.get(path_of(&back));
-        assert_eq!(code(&answer), wanted, "{error}");
-        assert!(!answer.contains("<b>") && !answer.contains("<script>"));
-        if !keeps {
-            assert_eq!(code(&browser.get(&url)), "token-used");
-            continue;
-        }
-        let again = server.log_in(&depart(&mut browser, &url));
-        assert_eq!(outcome(&mut browser, &again), "login-succeeded");
-    }
+    ];
+    denied(&gateway, &server, &[], &cases);
 }
 
 #[test]

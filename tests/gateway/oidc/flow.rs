@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{code, depart, departed, gateway, outcome, tables};
+use super::{code, denied, depart, departed, gateway, outcome, tables};
 use crate::setup::{CANARY, bot, continue_url, login_url, statement};
 use crate::support::browser::{parameter, path_of};
 use crate::support::{Gateway, Metrics, Process, Provider, Reply, Request, eventually};
@@ -114,7 +114,9 @@ fn several_chats_of_one_browser_log_in_beside_each_other() {
 #[test]
 fn what_the_provider_denies_is_an_outcome() {
     let (gateway, provider) = gateway("prompt = \"none\"");
-    for (number, (error, wanted, keeps)) in [
+    let (_, _, there) = departed(&gateway, "c");
+    assert_eq!(parameter(&there, "prompt").as_deref(), Some("none"));
+    let cases = [
         ("access_denied", "login-cancelled", false),
         ("login_required", "login-failed", false),
         ("interaction_required", "login-failed", false),
@@ -122,33 +124,9 @@ fn what_the_provider_denies_is_an_outcome() {
         ("server_error", "503 provider-unavailable", true),
         ("invalid_scope", "502 provider-error", true),
         ("<script>", "502 provider-error", true),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let chat = format!("c{number}");
-        let (mut browser, url, there) = departed(&gateway, &chat);
-        assert_eq!(parameter(&there, "prompt").as_deref(), Some("none"));
-        let issuer = provider.issuer();
-        let back = provider.back(
-            &there,
-            &[
-                ("error", error),
-                ("error_description", "<b>"),
-                ("iss", &issuer),
-            ],
-        );
-        let answer = browser.get(path_of(&back));
-        assert_eq!(code(&answer), wanted, "{error}");
-        assert!(!answer.contains("<b>") && !answer.contains("<script>"));
-        if !keeps {
-            assert_eq!(code(&browser.get(&url)), "token-used");
-            continue;
-        }
-        assert!(answer.header("retry-after").is_some());
-        let again = provider.log_in(&depart(&mut browser, &url));
-        assert_eq!(outcome(&mut browser, &again), "login-succeeded");
-    }
+    ];
+    let issuer = provider.issuer();
+    denied(&gateway, &provider, &[("iss", &issuer)], &cases);
 }
 
 #[test]

@@ -72,6 +72,30 @@ pub fn code(answer: &Answer) -> String {
     }
 }
 
+/// Each of these errors, the outcome that it has to be, and whether the login URL stays
+/// good. `more` is what else the server says.
+pub fn denied(
+    gateway: &Gateway,
+    server: &Provider,
+    more: &[(&str, &str)],
+    cases: &[(&str, &str, bool)],
+) {
+    for (number, (error, wanted, keeps)) in cases.iter().enumerate() {
+        let (mut browser, url, there) = departed(gateway, &format!("c{number}"));
+        let said = [&[("error", *error), ("error_description", "<b>")], more].concat();
+        let answer = browser.get(path_of(&server.back(&there, &said)));
+        assert_eq!(code(&answer), *wanted, "{error}");
+        assert!(!answer.contains("<b>") && !answer.contains("<script>"));
+        if !keeps {
+            assert_eq!(code(&browser.get(&url)), "token-used");
+            continue;
+        }
+        assert!(answer.header("retry-after").is_some());
+        let again = server.log_in(&depart(&mut browser, &url));
+        assert_eq!(outcome(&mut browser, &again), "login-succeeded");
+    }
+}
+
 /// Two channels that lack a provider: `web`, and `app` below `/app`. The bot is told the
 /// customer's mail, too.
 fn two_channels(origin: &Origin) -> String {

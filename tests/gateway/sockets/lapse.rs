@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{challenged, flagged, log_in, open, open_with, revoke, usual, with};
 use crate::setup::{CANARY, OWNER};
-use crate::support::{Frame, Gateway, Request, WebSocket};
+use crate::support::{Frame, Gateway, Request, SocketOrigin, WebSocket};
 
 /// What the website signs its tokens with.
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -92,24 +92,35 @@ fn token(gateway: &Gateway, subject: &str) -> String {
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap()
 }
 
-#[test]
-fn where_a_proof_is_required_nobody_goes_on_as_anonymous() {
+/// A route that asks for such a token in the query.
+const REQUIRED: &str = r#"
+[[channel.web.route]]
+kind = "message"
+method = "GET"
+path = "/required/{id}"
+interaction = { path = "id" }
+enforcement = "required"
+"#;
+
+/// Sockets to which the website's tokens speak for customers.
+fn proven(websocket: &str, identity: &str, routes: &str) -> (Gateway, SocketOrigin) {
     let tables = format!(
         r#"{OWNER}[channel.web.websocket]
+{websocket}
 [[channel.web.identity]]
 name = "site"
 kind = "jwt"
 from = {{ query = "token" }}
 keys = [{{ algorithm = "HS256", secret = "{SECRET}" }}]
-[[channel.web.route]]
-kind = "message"
-method = "GET"
-path = "/required/{{id}}"
-interaction = {{ path = "id" }}
-enforcement = "required"
-"#
+{identity}
+{routes}"#
     );
-    let (gateway, origin) = with("", &tables);
+    with("", &tables)
+}
+
+#[test]
+fn where_a_proof_is_required_nobody_goes_on_as_anonymous() {
+    let (gateway, origin) = proven("", "", REQUIRED);
     let target = format!("/required/c1?token={}", token(&gateway, "alice"));
     let (mut customer, mut backend) = open_with(&gateway, &origin, &target, &[]);
     customer.say("hello");
@@ -120,30 +131,19 @@ enforcement = "required"
 
 #[test]
 fn a_proof_at_the_handshake_counts_as_long_as_every_login() {
-    let tables = format!(
-        r#"{OWNER}[channel.web.websocket]
-on_expiry = "close"
-[[channel.web.identity]]
-name = "site"
-kind = "jwt"
-from = {{ query = "token" }}
-keys = [{{ algorithm = "HS256", secret = "{SECRET}" }}]
-level = "verified"
-[[channel.web.route]]
-kind = "message"
-method = "GET"
-path = "/required/{{id}}"
-interaction = {{ path = "id" }}
-enforcement = "required"
+    let unnamed = r#"
 [[channel.web.route]]
 kind = "message"
 method = "GET"
 path = "/unnamed"
-interaction = {{ json = "$.user" }}
+interaction = { json = "$.user" }
 enforcement = "optional"
-"#
+"#;
+    let (gateway, origin) = proven(
+        "on_expiry = \"close\"",
+        "level = \"verified\"",
+        &format!("{REQUIRED}{unnamed}"),
     );
-    let (gateway, origin) = with("", &tables);
     let refused = WebSocket::ask(gateway.at.plain, "/required/c0", &[]).err();
     assert_eq!(&*refused.expect("refused").code(), "proof-missing");
     let asks = |path: &str| {
