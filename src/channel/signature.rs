@@ -368,7 +368,7 @@ fn standard(
     let id = single(headers, &webhook::ID)?;
     single(headers, &webhook::TIMESTAMP)?;
     single(headers, &webhook::SIGNATURE)?;
-    webhook::verify(keys, headers, body, now, max_age).map_err(|reason| match reason {
+    webhook::verify(keys, headers, body, now, max_age).map_err(|refused| match refused.reason {
         Reason::ReturnDuplicate => Reason::DuplicateHeader,
         Reason::ReturnSignature => Reason::SignatureWrong,
         Reason::ReturnStale => Reason::SignatureStale,

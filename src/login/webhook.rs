@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::SecurityKeys;
+use super::returned::{Refused, malformed};
 use crate::reason::Reason;
 use crate::time::Time;
 
@@ -56,32 +57,34 @@ pub fn verify(
     body: &[u8],
     now: Time,
     tolerance: Duration,
-) -> Result<(), Reason> {
+) -> Result<(), Refused> {
     let id = single(headers, &ID)?;
     let timestamp = single(headers, &TIMESTAMP)?;
     let signatures = single(headers, &SIGNATURE)?;
 
     if !(1..=128).contains(&id.len()) || !id.chars().all(|c| is_id(&c)) {
-        return Err(Reason::ReturnMalformed);
+        return Err(malformed("not a usable id", ID.as_str()));
     }
-    let signed_at = seconds(timestamp).ok_or(Reason::ReturnMalformed)?;
-    let signatures = read(signatures).ok_or(Reason::ReturnMalformed)?;
+    let unreadable = |what, name: &HeaderName| malformed(what, name.as_str());
+    let signed_at =
+        seconds(timestamp).ok_or_else(|| unreadable("not whole seconds", &TIMESTAMP))?;
+    let signatures = read(signatures).ok_or_else(|| unreadable("not signatures", &SIGNATURE))?;
 
     let message = message(id, timestamp, body);
     let right = signatures
         .iter()
         .fold(false, |found, mac| found | keys.verify(&message, mac));
     if !right {
-        return Err(Reason::ReturnSignature);
+        return Err(Reason::ReturnSignature.into());
     }
     if now.since(signed_at) > tolerance || signed_at.since(now) > tolerance {
-        return Err(Reason::ReturnStale);
+        return Err(Reason::ReturnStale.into());
     }
     Ok(())
 }
 
 /// The id of a message: what makes it the same one. Worth something once [`verify`] holds.
-pub fn id(headers: &HeaderMap) -> Result<&str, Reason> {
+pub fn id(headers: &HeaderMap) -> Result<&str, Refused> {
     single(headers, &ID)
 }
 
@@ -100,13 +103,16 @@ fn is_id(c: &char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
 }
 
-fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h str, Reason> {
+fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h str, Refused> {
     let mut values = headers.get_all(name).iter();
-    let value = values.next().ok_or(Reason::ReturnMalformed)?;
+    let value = values
+        .next()
+        .ok_or_else(|| malformed("missing header", name.as_str()))?;
     if values.next().is_some() {
-        return Err(Reason::ReturnDuplicate);
+        return Err(Reason::ReturnDuplicate.into());
     }
-    value.to_str().map_err(|_| Reason::ReturnMalformed)
+    let text = value.to_str();
+    text.map_err(|_| malformed("not a usable text", name.as_str()))
 }
 
 /// Digits only: no sign, no blank, and no more than a time can have.
@@ -151,7 +157,7 @@ mod tests {
     }
 
     fn check(headers: &HeaderMap, now: Time) -> Result<(), Reason> {
-        verify(&keys(), headers, BODY, now, TOLERANCE)
+        verify(&keys(), headers, BODY, now, TOLERANCE).map_err(|refused| refused.reason)
     }
 
     fn with(name: HeaderName, value: &str) -> HeaderMap {
@@ -180,6 +186,12 @@ mod tests {
             assert_eq!(check(&headers, NOW), Err(Reason::ReturnDuplicate));
             headers.remove(&name);
             assert_eq!(check(&headers, NOW), Err(Reason::ReturnMalformed));
+            let refused = verify(&keys(), &headers, BODY, NOW, TOLERANCE).unwrap_err();
+            let problem = refused.problem.unwrap();
+            assert_eq!(
+                (problem.what, &*problem.name),
+                ("missing header", name.as_str())
+            );
         }
     }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, StatusCode};
 use pingora::proxy::Session;
@@ -32,24 +33,15 @@ pub(super) async fn posted(
     channel: &str,
     target: &Target,
 ) -> pingora::Result<Reply> {
-    if session.req_header().headers.contains_key(CONTENT_ENCODING) {
-        return Ok(answer(
-            state,
-            exchange,
-            channel,
-            Err(Reason::ReturnMalformed),
-        ));
-    }
-    let Some(body) = read::own_body(session, exchange, MAX_RETURN).await? else {
-        return Ok(answer(
-            state,
-            exchange,
-            channel,
-            Err(Reason::ReturnMalformed),
-        ));
+    let body = match session.req_header().headers.contains_key(CONTENT_ENCODING) {
+        true => Err(returned::malformed("encoded", "body")),
+        false => {
+            let body = read::own_body(session, exchange, MAX_RETURN).await?;
+            body.ok_or_else(|| returned::malformed("too long, in bytes or in coming", "body"))
+        }
     };
     let headers = session.req_header().headers.clone();
-    let outcome = take_post(state, exchange, channel, target, &headers, &body).await;
+    let outcome = take_post(state, exchange, channel, target, &headers, body).await;
     Ok(answer(state, exchange, channel, outcome))
 }
 
@@ -59,17 +51,18 @@ async fn take_post(
     channel: &str,
     target: &Target,
     headers: &HeaderMap,
-    body: &[u8],
+    body: Result<Bytes, Refused>,
 ) -> Result<Reason, Reason> {
     let channel = outcome::channel(exchange, channel)?;
     let page = page(&channel)?;
+    let body = body.map_err(|refused| unread(exchange, &channel, refused))?;
     let query = target.query.as_deref().unwrap_or_default();
     let returned = returned::from_post(
         &page.keys,
         &channel.name,
         query,
         headers,
-        body,
+        &body,
         state.clock.now(),
         page.tolerance,
     );

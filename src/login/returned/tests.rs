@@ -388,7 +388,7 @@ fn a_post_is_signed() {
         NOW,
         TOLERANCE,
     );
-    assert_eq!(got.unwrap_err(), Reason::ReturnMalformed.into());
+    assert_eq!(got.unwrap_err(), malformed("missing header", "webhook-id"));
 }
 
 #[test]

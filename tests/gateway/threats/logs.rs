@@ -125,6 +125,11 @@ fn what_cannot_be_read_of_a_return_is_told_with_its_request() {
         with("sbuject"),
         with("level"),
         site.post("/.chatgate/logout/web", &json!({"channel": "web"})),
+        site.send(Request::post(&callback, &json!({}))),
+        site.send(
+            site.signed(&callback, b"")
+                .header("Content-Encoding", "gzip"),
+        ),
     ];
     browser.get(&format!("{callback}&return=abc"));
     browser.get("/nowhere/last");
@@ -142,6 +147,8 @@ fn what_cannot_be_read_of_a_return_is_told_with_its_request() {
         ("unknown member", "return", Some(&told[0])),
         ("unknown level", "return", Some(&told[1])),
         ("not exactly one of", "logout", Some(&told[2])),
+        ("missing header", "return", Some(&told[3])),
+        ("encoded", "return", Some(&told[4])),
         ("not a JWT", "return", None),
     ] {
         let line = of("problem", problem).unwrap_or_else(|| panic!("{problem}: {log}"));
