@@ -234,20 +234,8 @@ impl Routes {
     /// A `HEAD` that would merely pass goes where its `GET` is judged: backends
     /// answer it with the headers of that very answer.
     pub fn find<'r>(&'r self, method: &Method, host: &str, path: &'r str) -> Option<Match<'r>> {
-        let found = self.look(method, host, path)?;
-        if *method != Method::HEAD || found.route.kind != Kind::Pass {
-            return Some(found);
-        }
-        let judged = self.look(&Method::GET, host, path);
-        judged
-            .filter(|get| get.route.kind != Kind::Pass)
-            .or(Some(found))
-    }
-
-    fn look<'r>(&'r self, method: &Method, host: &str, path: &'r str) -> Option<Match<'r>> {
         let path = path.strip_prefix('/')?;
-        let index = self.exact.find(method, host, path)?;
-        let (route, pattern) = self.all.get(index)?;
+        let (route, pattern) = self.look(&self.exact, method, host, path)?;
         Some(Match {
             route,
             pattern,
@@ -265,9 +253,25 @@ impl Routes {
             return false;
         }
         let folded = tree::fold(path.strip_prefix('/').unwrap_or(path));
-        let meant = self.folded.find(method, host, &folded);
-        let meant = meant.and_then(|index| self.all.get(index));
+        let meant = self.look(&self.folded, method, host, &folded);
         meant.is_some_and(|(route, _)| route.kind != Kind::Pass)
+    }
+
+    /// The route of a path without its first slash, by one of the tables.
+    fn look(
+        &self,
+        table: &Table,
+        method: &Method,
+        host: &str,
+        path: &str,
+    ) -> Option<&(Arc<Route>, Pattern)> {
+        let of = |method| self.all.get(table.find(method, host, path)?);
+        let judged = |found: &&(Arc<Route>, Pattern)| found.0.kind != Kind::Pass;
+        let found = of(method)?;
+        if *method != Method::HEAD || judged(&found) {
+            return Some(found);
+        }
+        of(&Method::GET).filter(judged).or(Some(found))
     }
 
     /// All routes.

@@ -417,11 +417,15 @@ fn a_strict_route_in_disguise_is_seen() {
         route.kind = Kind::Message;
         Arc::new(route)
     };
+    let mut reads = Arc::into_inner(route("GET", "", "/chats/{id}/messages")).unwrap();
+    reads.kind = Kind::Message;
+    let reads = Arc::new(reads);
     let routes = Routes::new(vec![
         route("", "", "/{*rest}"),
         route("", "", "/Static/{file}"),
         strict("/webhooks/rest/Webhook"),
         strict("/chats/{id}:detect"),
+        reads,
     ])
     .unwrap();
     let disguised = |method: Method, path: &str| {
@@ -450,4 +454,10 @@ fn a_strict_route_in_disguise_is_seen() {
         !disguised(Method::GET, "/Webhooks/rest/webhook"),
         "another method is another route"
     );
+    // A backend answers HEAD with the headers of its GET.
+    for method in [Method::GET, Method::HEAD] {
+        assert!(disguised(method.clone(), "/Chats/7/messages"), "{method}");
+        assert!(disguised(method.clone(), "/chats/7/messages/"), "{method}");
+    }
+    assert!(!disguised(Method::POST, "/Chats/7/messages"));
 }

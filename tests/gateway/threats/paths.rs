@@ -137,6 +137,26 @@ fn a_pattern_matches_the_whole_path_and_only_the_path() {
 }
 
 #[test]
+fn a_head_is_judged_under_every_spelling_that_its_get_is() {
+    let origin = bot();
+    let tables = format!(
+        "{OWNER}[[channel.web.route]]\nkind = \"message\"\nmethod = \"GET\"\n\
+         path = \"/chats/{{id}}/messages\"\ninteraction = {{ path = \"id\" }}\n\
+         [[channel.web.route]]\nkind = \"pass\"\npath = \"/{{*rest}}\"\n"
+    );
+    let gateway = Gateway::start(&channel(&origin, "", &tables));
+    for method in ["GET", "HEAD"] {
+        for target in ["/Chats/7/messages", "/chats/7/messages/"] {
+            let answer = gateway.wire().exchange(&Request::new(method, target));
+            assert_eq!(answer.status, 400, "{method} {target}");
+        }
+        let asked = Request::new(method, "/chats/7/messages");
+        assert_eq!(gateway.wire().exchange(&asked).status, 200, "{method}");
+    }
+    assert_eq!(origin.count(), 2);
+}
+
+#[test]
 fn a_dot_in_a_pattern_is_a_dot() {
     let origin = bot();
     let tables = format!(
