@@ -147,8 +147,8 @@ impl Sorting<'_> {
                 ForAnswer::Block(reason) => return Err(*reason),
             }
         }
-        let told = self.told().await;
-        let released = self.released().await?;
+        // A new login URL is told of in its own time.
+        self.lapse().await;
         let challenge = self.challenge(&flagged).await?;
         if !flagged.is_empty() {
             reason = Reason::Flagged;
@@ -161,6 +161,10 @@ impl Sorting<'_> {
         if !linked.is_empty() {
             reason = Reason::LinkRewritten;
         }
+        // What is taken out of the store goes nowhere but into this answer: nothing may
+        // fail after it.
+        let released = self.released(&flagged).await?;
+        let told = self.told().await;
         let mut body = None;
         let adds = !released.is_empty() || !told.is_empty();
         if !flagged.is_empty() || adds || !linked.is_empty() {
@@ -177,13 +181,38 @@ impl Sorting<'_> {
                 }
             };
             let left = self.judged.elements.rewrite(self.plain, &first, change);
-            body = Some(self.body.edited(left).ok_or(Reason::AnswerUndecodable)?);
+            body = Some(self.written(left, first.len())?);
         }
         Ok(Sorted {
             body,
             strip: strip.into_iter().collect(),
             reason,
         })
+    }
+
+    /// The body in the charset of the answer, with so many messages that are kept nowhere
+    /// else by now.
+    fn written(&self, left: Vec<u8>, taken: usize) -> Result<Bytes, Reason> {
+        let left = match self.body.is_widened() {
+            true => escaped(left),
+            false => left,
+        };
+        self.body.edited(left).ok_or_else(|| {
+            tracing::error!(
+                request_id = %self.exchange.id(), channel = %self.channel.name, lost = taken,
+                "an answer could not be written, and released messages are lost with it"
+            );
+            Reason::AnswerUndecodable
+        })
+    }
+
+    /// Gives up a login URL whose time is over, before there is another.
+    async fn lapse(&self) {
+        let (Some(route), Some(key)) = (self.exchange.route(), self.key()) else {
+            return;
+        };
+        let config = &self.exchange.config;
+        notice::lapse(self.state, config, &route.channel, key, &Leg::Poll).await;
     }
 
     /// What there is to say of how a login ended.
@@ -204,7 +233,7 @@ impl Sorting<'_> {
     }
 
     /// What was withheld and may be delivered now, unless it is in the answer anyway.
-    async fn released(&self) -> Result<Vec<Withheld>, Reason> {
+    async fn released(&self, flagged: &[(usize, Level)]) -> Result<Vec<Withheld>, Reason> {
         let Some(key) = self.key().filter(|_| self.asker.level > Level::ANONYMOUS) else {
             return Ok(Vec::new());
         };
@@ -223,9 +252,10 @@ impl Sorting<'_> {
                 None => Vec::new(),
             });
         let mut released = update.await?;
+        let passes = |index: usize| !flagged.iter().any(|(at, _)| *at == index);
         released.retain(|message| {
-            let comes = |element: &Element| Some(&element.id) == message.id.as_ref();
-            !self.elements.iter().any(comes)
+            let mut elements = self.elements.iter().enumerate();
+            !elements.any(|(at, element)| Some(&element.id) == message.id.as_ref() && passes(at))
         });
         for _ in &released {
             self.state.metrics.resumed(&self.channel.name, "released");
@@ -443,6 +473,28 @@ fn element(body: &Bytes) -> Vec<u8> {
             .to_string()
             .into_bytes(),
     }
+}
+
+/// JSON in which nothing stands for itself that a charset of one byte has no place for.
+fn escaped(json: Vec<u8>) -> Vec<u8> {
+    let Ok(text) = std::str::from_utf8(&json) else {
+        return json;
+    };
+    if text.chars().all(|one| u8::try_from(one).is_ok()) {
+        return json;
+    }
+    let mut out = String::with_capacity(text.len());
+    for one in text.chars() {
+        if u8::try_from(one).is_ok() {
+            out.push(one);
+            continue;
+        }
+        // Outside strings JSON has ASCII alone (RFC 8259, section 7).
+        for unit in one.encode_utf16(&mut [0; 2]) {
+            out.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+    out.into_bytes()
 }
 
 fn release(channel: &Channel) -> Option<&Release> {

@@ -100,18 +100,11 @@ pub(super) async fn due(
     if outcomes(channel).is_none() {
         return Vec::new();
     }
+    lapse(state, config, channel, key, leg).await;
     let (clocks, now) = (&channel.clocks, state.clock.now());
-    let look = |interaction: Option<&Interaction>| {
-        let waits = interaction.is_some_and(|i| i.tells(leg));
-        let late = interaction.is_some_and(|i| i.is_overdue(now) && i.is_addressed(leg));
-        (waits, late)
-    };
-    let found = state.store.read(key, clocks, now, look).await;
-    let (waits, late) = found.unwrap_or_default();
-    if late {
-        give_up(state, config, channel, key).await;
-    }
-    if !waits && !late {
+    let look = |interaction: Option<&Interaction>| interaction.is_some_and(|i| i.tells(leg));
+    let waits = state.store.read(key, clocks, now, look).await;
+    if !waits.unwrap_or_default() {
         return Vec::new();
     }
     let told = state.store.update(key, clocks, now, |slot| match slot {
@@ -120,6 +113,27 @@ pub(super) async fn due(
     });
     let told = told.await.unwrap_or_default();
     told.into_iter().map(|notice| notice.body).collect()
+}
+
+/// Gives up a login URL whose time is over, where that is told on this leg.
+pub(super) async fn lapse(
+    state: &Arc<State>,
+    config: &Arc<Config>,
+    channel: &Arc<Channel>,
+    key: &Key,
+    leg: &Leg,
+) {
+    if outcomes(channel).is_none() {
+        return;
+    }
+    let (clocks, now) = (&channel.clocks, state.clock.now());
+    let late = |interaction: Option<&Interaction>| {
+        interaction.is_some_and(|i| i.is_overdue(now) && i.is_addressed(leg))
+    };
+    let late = state.store.read(key, clocks, now, late).await;
+    if late.unwrap_or_default() {
+        give_up(state, config, channel, key).await;
+    }
 }
 
 /// Gives up a login URL that nobody came back by in time.

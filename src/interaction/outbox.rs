@@ -91,12 +91,15 @@ pub struct Bounds {
 pub(super) struct Outbox(Vec<Withheld>);
 
 impl Outbox {
-    /// Keeps a message, unless the same one is there already. Over the bounds the
-    /// older ones stay and this one does not: [`Reason::OutboxFull`].
+    /// Keeps a message, unless the same one is there already, for the higher level of the
+    /// two. Over the bounds the older ones stay and this one does not:
+    /// [`Reason::OutboxFull`].
     pub(super) fn put(&mut self, message: Withheld, bounds: &Bounds) -> Result<(), Reason> {
-        if let Some(id) = &message.id
-            && self.has(&message.leg, id)
-        {
+        let same = |known: &&mut Withheld| {
+            message.id.is_some() && known.id == message.id && known.leg == message.leg
+        };
+        if let Some(known) = self.0.iter_mut().find(same) {
+            known.level = known.level.max(message.level);
             return Ok(());
         }
         let fits = self.0.len() < bounds.messages

@@ -196,3 +196,80 @@ fn what_readers_differ_in_does_not_pass() {
         eve.text()
     );
 }
+
+#[test]
+fn what_was_withheld_comes_in_every_charset() {
+    let said = Arc::new(Mutex::new((String::new(), Vec::new())));
+    let says = Arc::clone(&said);
+    let origin = Origin::start(move |_: &Seen| {
+        let (charset, body) = says.lock().unwrap().clone();
+        let kind = format!("application/json; charset={charset}");
+        Reply::new(200, body).header("Content-Type", &kind)
+    });
+    let tables = format!("{OWNER}{ITEMS}");
+    let text = setup::channel(&origin, "resume = \"release\"", &tables);
+    let gateway = Gateway::start(&text);
+    let mut ann = gateway.browser();
+    let mut poll = |charset: &str, body: &[u8]| {
+        *said.lock().unwrap() = (charset.into(), body.to_vec());
+        let answer = ann.get("/chat/ann/messages");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer
+    };
+    let flagged =
+        "{\"id\":1,\"text\":\"\u{20ac}7 \u{1f389} caf\u{e9}\",\"authentication_required\":true}";
+    let challenge = poll("utf-8", format!(r#"{{"list":[{flagged}]}}"#).as_bytes());
+    let url = challenge.json()["list"][0]["challenge"].clone();
+    let told = gateway.site.log_in(url.as_str().unwrap(), "alice");
+    assert_eq!(told.status, 200);
+
+    // Here an e with an accent is one byte, and an emoji none at all.
+    let next = poll(
+        "windows-1252",
+        b"{\"list\":[{\"id\":2,\"text\":\"caf\xe9\"}]}",
+    );
+    let wide: String = next.body.iter().map(|byte| char::from(*byte)).collect();
+    let wide: Value = serde_json::from_str(&wide).unwrap();
+    assert_eq!(wide["list"][0]["text"], "\u{20ac}7 \u{1f389} caf\u{e9}");
+    assert_eq!(wide["list"][1]["text"], "caf\u{e9}");
+    let after = poll("utf-8", br#"{"list":[]}"#);
+    assert_eq!(after.text(), r#"{"list":[]}"#, "once");
+}
+
+#[test]
+fn an_answer_that_cannot_be_made_takes_no_message_with_it() {
+    let body = Arc::new(Mutex::new(String::new()));
+    let said = Arc::clone(&body);
+    let origin = Origin::start(move |_: &Seen| {
+        Reply::new(200, said.lock().unwrap().clone()).header("Content-Type", "application/json")
+    });
+    let tables =
+        format!("{OWNER}{ITEMS}[channel.web.outcome]\ncancel = {{ text = \"No login\" }}\n");
+    // What the backend said is in a header, and not everything can be.
+    let text = setup::channel(&origin, "", &tables).replace(
+        r#"headers = { "X-Challenged" = "{{ level }}" }"#,
+        "headers = { \"X-Challenged\" = \"{{ capture.said }}\" }\n\
+         capture = { said = { answer_json = \"$.said\" } }",
+    );
+    let gateway = Gateway::start(&text);
+    let mut ann = gateway.browser();
+    let mut poll = |text: String| {
+        *body.lock().unwrap() = text;
+        ann.get("/chat/ann/messages")
+    };
+    let challenge = poll(format!(r#"{{"said":"a","list":[{}]}}"#, secret(1)));
+    let url = list(&challenge)[0]["challenge"].clone();
+    let url = url.as_str().unwrap();
+    let mut members = gateway.site.success(url, "alice");
+    members["outcome"] = "cancel".into();
+    members.as_object_mut().unwrap().remove("subject");
+    let told = gateway.site.post(&gateway.site.callback(url), &members);
+    assert_eq!(told.status, 200, "{}", told.text());
+
+    let broken = poll(format!(r#"{{"said":"a\nb","list":[{}]}}"#, secret(2)));
+    assert_eq!(broken.code(), "challenge-impossible", "{}", broken.text());
+    let next = poll(r#"{"list":[{"id":3}]}"#.into());
+    assert_eq!(list(&next), [json!("No login"), json!({"id": 3})]);
+    let after = poll(r#"{"list":[]}"#.into());
+    assert_eq!(after.text(), r#"{"list":[]}"#, "once");
+}

@@ -43,7 +43,8 @@ impl Interaction {
     }
 
     /// Keeps a message from the customer until [`Interaction::release`]. One whose id
-    /// is kept on that leg already is not kept twice. [`Reason::OutboxFull`] when it does not fit:
+    /// is kept on that leg already is not kept twice, but for the higher level of the two.
+    /// [`Reason::OutboxFull`] when it does not fit:
     /// then it is lost, and those before it stay. [`Reason::NotOwner`] for anybody
     /// but the owner; a message of the backend's own comes [`Evidence::Unasked`].
     pub fn withhold(

@@ -228,6 +228,22 @@ fn the_same_message_is_kept_once_on_its_leg() {
 }
 
 #[test]
+fn a_message_that_comes_again_waits_for_its_higher_level() {
+    let mut i = withholding(&[]);
+    for level in [1, 2, 1] {
+        let message = Withheld {
+            id: Some("7".into()),
+            ..message(Leg::Poll, level, "one")
+        };
+        i.withhold(message, &ROOMY, ALICE).unwrap();
+    }
+    log_in(&mut i, 1, at(1));
+    assert!(released(&mut i, ALICE, at(1)).is_empty());
+    log_in(&mut i, 2, at(2));
+    assert_eq!(released(&mut i, ALICE, at(2)), ["one"]);
+}
+
+#[test]
 fn its_weight_counts_and_goes() {
     let mut i = withholding(&[]);
     log_in(&mut i, 1, at(0));
