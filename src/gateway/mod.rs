@@ -32,6 +32,7 @@
 
 mod admit;
 mod body;
+mod busy;
 mod certificate;
 mod challenge;
 mod endpoints;

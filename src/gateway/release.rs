@@ -5,13 +5,13 @@
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request};
 use tokio::sync::watch;
 
+use super::busy::Busy;
 use super::{State, resume, signed};
 use crate::channel::{Channel, Kind, Login, Release, Route};
 use crate::config::Config;
@@ -22,9 +22,6 @@ use crate::time::Time;
 
 /// Longest answer of a client that is read: nothing in it matters.
 const ANSWER: usize = 64 << 10;
-
-/// So long before the process is ended, what is not delivered is given up.
-const MARGIN: Duration = Duration::from_millis(300);
 
 /// Releases under way, by conversation.
 #[derive(Debug, Default)]
@@ -50,23 +47,23 @@ impl Releases {
 struct UnderWay {
     state: Arc<State>,
     key: Key,
+    busy: Busy,
 }
 
 impl UnderWay {
     fn begin(state: &Arc<State>, key: &Key) -> Self {
-        state.in_flight.fetch_add(1, Ordering::Relaxed);
         let releases = &state.releases.0;
         releases.send_modify(|releases| *releases.entry(key.clone()).or_default() += 1);
         Self {
             state: state.clone(),
             key: key.clone(),
+            busy: Busy::begin(state),
         }
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.state.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.state.releases.0.send_modify(|releases| {
             let left = releases.get_mut(&self.key).map(|count| {
                 *count -= 1;
@@ -94,7 +91,7 @@ pub(super) fn after_login(
         channel: channel.clone(),
         key: key.clone(),
         release,
-        _under_way: UnderWay::begin(state, key),
+        under_way: UnderWay::begin(state, key),
     };
     let outbound = state.outbound.clone();
     outbound.share(delivery.run(now));
@@ -115,14 +112,14 @@ pub(super) fn send(
         channel: channel.clone(),
         key: key.clone(),
         release: release.copied().unwrap_or_default(),
-        _under_way: UnderWay::begin(state, key),
+        under_way: UnderWay::begin(state, key),
     };
     let outbound = state.outbound.clone();
     outbound.share(async move {
         let id = format!("msg_{}", hex::encode(crate::secret::random::<12>()));
         let outcome = tokio::select! {
             outcome = delivery.deliver(&message, &id) => outcome,
-            () = delivery.end() => Err(Reason::ReleaseFailed),
+            () = delivery.last_call() => Err(Reason::ReleaseFailed),
         };
         if let Err(reason) = outcome {
             tracing::error!(
@@ -139,7 +136,7 @@ struct Delivery {
     channel: Arc<Channel>,
     key: Key,
     release: Release,
-    _under_way: UnderWay,
+    under_way: UnderWay,
 }
 
 impl Delivery {
@@ -155,7 +152,7 @@ impl Delivery {
                 None => Vec::new(),
             })
             .await;
-        let (mut end, mut ended) = (pin!(self.end()), false);
+        let (mut end, mut ended) = (pin!(self.last_call()), false);
         for message in released.unwrap_or_default() {
             let id = format!("msg_{}", hex::encode(crate::secret::random::<12>()));
             let outcome = match ended {
@@ -182,12 +179,9 @@ impl Delivery {
         }
     }
 
-    /// Waits until the process is about to end.
-    async fn end(&self) {
-        let mut draining = self.state.draining.subscribe();
-        let _ = draining.wait_for(|draining| *draining).await;
-        let left = self.config.drain_timeout.saturating_sub(MARGIN);
-        tokio::time::sleep(left).await;
+    async fn last_call(&self) {
+        let busy = &self.under_way.busy;
+        busy.last_call(self.config.drain_timeout).await;
     }
 
     /// Sends a message until the client takes it. A login that counts no more ends

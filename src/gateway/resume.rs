@@ -2,14 +2,17 @@
 //! told, or nothing happens. Runs beside the return, which is answered at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST};
 use http::{HeaderMap, Method, Request};
 use pingora::http::RequestHeader;
+use serde_json::{Map, Value};
 
 use super::State;
 use super::body;
+use super::busy::Busy;
 use super::inject::{self, Injected};
 use super::request::call_values;
 use super::{release, signed, verdict};
@@ -54,64 +57,84 @@ pub(super) fn after_login(
                 identity,
                 waiting,
                 now,
+                busy: Busy::begin(state),
             };
-            let outbound = state.outbound.clone();
-            outbound.share(replay.run(held));
+            state.outbound.share(replay.run(held));
         }
         Resume::Notify(_) => {
-            let (state, config) = (state.clone(), config.clone());
-            let (channel, key) = (channel.clone(), key.clone());
-            let outbound = state.outbound.clone();
-            outbound.share(
-                async move { notify(&state, &config, &channel, &key, &identity, now).await },
-            );
+            let notice = Notice {
+                state: state.clone(),
+                config: config.clone(),
+                channel: channel.clone(),
+                values: call_values(config, channel, key, Some(&*identity), now, "success"),
+                busy: Busy::begin(state),
+            };
+            state.outbound.share(notice.run());
         }
     }
 }
 
-/// Tells the backend that the customer logged in; three attempts.
-async fn notify(
-    state: &State,
-    config: &Config,
-    channel: &Channel,
-    key: &Key,
-    identity: &Identity,
-    now: Time,
-) {
-    let Some(Resume::Notify(call)) = channel.login.as_ref().map(|login| &login.resume) else {
-        return;
-    };
-    let values = call_values(config, channel, key, Some(identity), now, "success");
-    // One id for all attempts: the backend can tell a repetition.
-    let id = format!("msg_{}", hex::encode(crate::secret::random::<12>()));
-    for attempt in 1..=3u32 {
-        let request = match call.request(&values, &id, state.clock.now()) {
-            Ok(request) => request,
-            Err(error) => {
-                tracing::error!(channel = %channel.name, %error, "the notice could not be made");
-                return;
-            }
+/// The backend is told that the customer logged in.
+struct Notice {
+    state: Arc<State>,
+    config: Arc<Config>,
+    channel: Arc<Channel>,
+    values: Map<String, Value>,
+    busy: Busy,
+}
+
+impl Notice {
+    const ATTEMPTS: u32 = 3;
+
+    async fn run(self) {
+        let told = tokio::select! {
+            told = self.send() => told,
+            () = self.busy.last_call(self.config.drain_timeout) => false,
         };
-        let bounds = Bounds {
-            timeout: call.timeout,
-            max_body: 64 << 10,
+        let name = &self.channel.name;
+        let outcome = if told { "notified" } else { "failed" };
+        self.state.metrics.resumed(name, outcome);
+        if !told {
+            tracing::error!(channel = %name, "the backend was not told of a login");
+        }
+    }
+
+    /// Whether the backend took it.
+    async fn send(&self) -> bool {
+        let name = &self.channel.name;
+        let Some(Resume::Notify(call)) = self.channel.login.as_ref().map(|login| &login.resume)
+        else {
+            return false;
         };
-        match state.outbound.call(request, bounds).await {
-            Ok(answer) if answer.status().is_success() => {
-                state.metrics.resumed(&channel.name, "notified");
-                return;
+        // One id for all attempts: the backend can tell a repetition.
+        let id = format!("msg_{}", hex::encode(crate::secret::random::<12>()));
+        for attempt in 1..=Self::ATTEMPTS {
+            let request = match call.request(&self.values, &id, self.state.clock.now()) {
+                Ok(request) => request,
+                Err(error) => {
+                    tracing::error!(channel = %name, %error, "the notice could not be made");
+                    return false;
+                }
+            };
+            let bounds = Bounds {
+                timeout: call.timeout,
+                max_body: 64 << 10,
+            };
+            match self.state.outbound.call(request, bounds).await {
+                Ok(answer) if answer.status().is_success() => return true,
+                Ok(answer) => tracing::warn!(
+                    channel = %name, attempt, status = answer.status().as_u16(), "the notice was refused"
+                ),
+                Err(error) => {
+                    tracing::warn!(channel = %name, attempt, ?error, "the notice did not arrive")
+                }
             }
-            Ok(answer) => tracing::warn!(
-                channel = %channel.name, attempt, status = answer.status().as_u16(), "the notice was refused"
-            ),
-            Err(error) => {
-                tracing::warn!(channel = %channel.name, attempt, ?error, "the notice did not arrive")
+            if attempt < Self::ATTEMPTS {
+                tokio::time::sleep(Duration::from_millis(250 << attempt)).await;
             }
         }
-        tokio::time::sleep(std::time::Duration::from_millis(250 << attempt)).await;
+        false
     }
-    state.metrics.resumed(&channel.name, "failed");
-    tracing::error!(channel = %channel.name, "the backend was not told of a login");
 }
 
 /// A held request on its second way.
@@ -123,11 +146,16 @@ struct Replay {
     identity: Arc<Identity>,
     waiting: TokenHash,
     now: Time,
+    busy: Busy,
 }
 
 impl Replay {
     async fn run(self, held: HeldRequest) {
-        let outcome = match self.send(held).await {
+        let sent = tokio::select! {
+            sent = self.send(held) => sent,
+            () = self.busy.last_call(self.config.drain_timeout) => Err(Reason::UpstreamTimeout),
+        };
+        let outcome = match sent {
             Ok(answer) => {
                 self.state.metrics.resumed(&self.channel.name, "replayed");
                 Held::Answer(self.identity.level, Box::new(answer))
@@ -282,16 +310,7 @@ pub(super) fn route(
         .get(HOST)
         .and_then(|host| host.to_str().ok())
         .unwrap_or_default();
-    let host = host.rsplit_once(':').map_or(host, |(name, port)| {
-        if port.bytes().all(|b| b.is_ascii_digit()) {
-            name
-        } else {
-            host
-        }
-    });
-    let found = config
-        .routes
-        .find(method, &host.to_ascii_lowercase(), path)?;
+    let found = config.routes.find(method, host, path)?;
     let own = found.route.channel.name == channel.name;
     own.then(|| found.route.clone())
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::setup::{self, CANARY, OWNER, channel, continue_url, login_url, statement};
 use crate::support::login::KEY;
-use crate::support::{Gateway, Origin, Reply, Request, eventually};
+use crate::support::{Gateway, Origin, Process, Reply, Request, Site, eventually};
 
 #[test]
 fn the_original_request_is_answered_after_the_login() {
@@ -228,6 +228,64 @@ sign = {{ kind = "webhook", key = "{KEY}" }}
             .unwrap()
             .starts_with("v1,")
     );
+}
+
+#[test]
+fn a_process_that_ends_tells_the_backend_first() {
+    for (stumbles, tries) in [(1, 2), (usize::MAX, 3)] {
+        let tried = AtomicUsize::new(0);
+        let origin = Origin::start(move |seen| match &*seen.target {
+            "/authenticated" => match tried.fetch_add(1, Ordering::SeqCst) < stumbles {
+                true => Reply::new(503, "later"),
+                false => Reply::new(200, "ok"),
+            },
+            _ => setup::answer(seen),
+        });
+        let url = origin.upstream("bot");
+        let url = url.split('"').nth(1).unwrap();
+        let tables = format!(
+            "{OWNER}[channel.web.notify]\nmethod = \"POST\"\nurl = \"{url}/authenticated\"\n\
+             json = '{{\"sender\": \"{{{{ interaction }}}}\"}}'\n"
+        );
+        let mut process = Process::start(&channel(&origin, "resume = \"notify\"", &tables));
+        let site = Site::new(process.at.plain, chatgate::time::Clock::system());
+        let login = login_url(&statement(&mut process.at.browser(), "c1"));
+        assert_eq!(site.log_in(&login, "alice").status, 200);
+        eventually("the first try", || {
+            (!origin.seen_at("/authenticated").is_empty()).then_some(())
+        });
+        process.signal("TERM");
+        let status = eventually("the process ends", || process.ended());
+        assert!(status.success(), "{status}");
+        let log = process.end();
+        assert_eq!(origin.seen_at("/authenticated").len(), tries, "{log}");
+        assert_eq!(log.contains("not told of a login"), tries == 3, "{log}");
+    }
+}
+
+#[test]
+fn a_process_that_ends_asks_again_first() {
+    let (asked, answered) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (asks, answers) = (asked.clone(), answered.clone());
+    let origin = Origin::start(move |seen| {
+        // The first is the one that is withheld.
+        if asks.fetch_add(1, Ordering::SeqCst) > 0 {
+            std::thread::sleep(Duration::from_millis(500));
+            answers.fetch_add(1, Ordering::SeqCst);
+        }
+        setup::answer(seen)
+    });
+    let mut process = Process::start(&channel(&origin, "resume = \"replay\"", OWNER));
+    let site = Site::new(process.at.plain, chatgate::time::Clock::system());
+    let login = login_url(&statement(&mut process.at.browser(), "c1"));
+    assert_eq!(site.log_in(&login, "alice").status, 200);
+    eventually("it is sent again", || {
+        (asked.load(Ordering::SeqCst) == 2).then_some(())
+    });
+    process.signal("TERM");
+    let status = eventually("the process ends", || process.ended());
+    assert!(status.success(), "{status}");
+    assert_eq!(answered.load(Ordering::SeqCst), 1, "{}", process.end());
 }
 
 #[test]
