@@ -22,8 +22,6 @@ use crate::time::Time;
 
 /// How far ahead of ours a signer's clock may be.
 const AHEAD: Duration = Duration::from_secs(30);
-/// How long a hash that bears no time is remembered where it counts once.
-const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A signature by its name in the configuration.
 #[derive(Debug)]
@@ -98,8 +96,8 @@ pub enum Digest {
 pub struct Held {
     /// The same for the same signature alone.
     pub id: String,
-    /// When it counts no more.
-    pub until: Time,
+    /// When it counts no more; `None` where it bears no time.
+    pub until: Option<Time>,
 }
 
 impl Signature {
@@ -109,7 +107,7 @@ impl Signature {
     pub fn verify(&self, headers: &HeaderMap, body: &[u8], now: Time) -> Result<Held, Reason> {
         match &self.scheme {
             Scheme::Jwt(token) => token.verify(headers, body, now),
-            Scheme::Hmac(hash) => hash.verify(headers, body, now),
+            Scheme::Hmac(hash) => hash.verify(headers, body),
             Scheme::StandardWebhooks { keys, max_age } => {
                 standard(keys, headers, body, now, *max_age)
             }
@@ -252,7 +250,10 @@ impl TokenScheme {
             Some(Value::String(jti)) => digest([b"jti", jti.as_bytes()]),
             _ => digest([text.as_bytes(), body]),
         };
-        Ok(Held { id, until })
+        Ok(Held {
+            id,
+            until: Some(until),
+        })
     }
 
     fn sign(&self, now: Time) -> Result<HeaderValue, String> {
@@ -289,7 +290,7 @@ impl TokenScheme {
 }
 
 impl HashScheme {
-    fn verify(&self, headers: &HeaderMap, body: &[u8], now: Time) -> Result<Held, Reason> {
+    fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<Held, Reason> {
         let text = single(headers, &self.header)?;
         let hash = text
             .strip_prefix(&*self.prefix)
@@ -304,7 +305,7 @@ impl HashScheme {
         }
         Ok(Held {
             id: digest([b"hmac", &hash]),
-            until: now + REMEMBERED,
+            until: None,
         })
     }
 
@@ -377,7 +378,7 @@ fn standard(
     Ok(Held {
         id: digest([b"webhook", id.as_bytes()]),
         // Its time may be as far ahead of ours as behind.
-        until: now + max_age + max_age,
+        until: Some(now + max_age + max_age),
     })
 }
 

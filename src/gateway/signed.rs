@@ -30,7 +30,10 @@ pub(super) fn check(
     // No verifier has a name with a blank in it.
     let scope = format!("signature {}", signature.name);
     let name = [&*route.channel.name, &scope, &held.id];
-    let used = caches.replays.use_once(name, held.until, now);
+    let used = match held.until {
+        Some(until) => caches.replays.use_once(name, until, now),
+        None => caches.replays.use_once_untimed(name, now),
+    };
     used.map_err(|reason| match reason {
         Reason::ProofReplayed => Reason::SignatureReplayed,
         other => other,

@@ -66,7 +66,7 @@ pub struct Caches {
     pub sessions: session::SessionCache,
     /// Look-ups of the company's records.
     pub records: records::RecordCache,
-    /// Used single-use proofs.
+    /// What counts once and was used: proofs, signatures, logouts, failed logins.
     pub replays: jwt::ReplayCache,
     /// The client.
     pub outbound: Arc<Outbound>,

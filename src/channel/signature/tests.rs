@@ -389,7 +389,7 @@ fn what_makes_it_the_same_one() {
     let named = bearer(json!({"alg": "HS256"}), named, OLD);
     let one = verify(&token(&[OLD]), &named, b"one");
     assert_eq!(one, verify(&token(&[OLD]), &named, b"two"));
-    assert_eq!(one.until, NOW + Duration::from_secs(300));
+    assert_eq!(one.until, Some(NOW + Duration::from_secs(300)));
     // A hash is the same however it is written.
     let hash = hash(Digest::Sha256, Encoding::Hex, "", &[OLD]);
     let lower = signed(&hash);

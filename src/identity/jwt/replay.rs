@@ -1,21 +1,26 @@
 //! Proofs that count once.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::identity::digest;
 use crate::reason::Reason;
 use crate::time::Time;
 
-/// Used single-use proofs until they expire by themselves; bounded, and when full
-/// it refuses rather than forgets.
+/// How long a proof is remembered that bears no time.
+const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Single-use proofs that were used. Each use of a channel (a verifier, a signature,
+/// logouts) has places of its own: a busy one takes them from no other.
 pub struct ReplayCache {
     capacity: usize,
-    used: Mutex<Used>,
+    uses: Mutex<HashMap<[u8; 32], Used>>,
 }
 
+/// The proofs of one use of one channel.
 #[derive(Default)]
 struct Used {
     /// Hashes of what was used.
@@ -25,25 +30,52 @@ struct Used {
 }
 
 impl ReplayCache {
-    /// A cache of at most `capacity` proofs (about 100 bytes each).
+    /// A cache of at most `capacity` proofs (about 100 bytes each) for each use.
     pub fn new(capacity: usize) -> Self {
         Self {
             capacity,
-            used: Mutex::default(),
+            uses: Mutex::default(),
         }
     }
 
-    /// Notes the use of a proof that counts until `expires`; `name` is what makes it
-    /// the same proof. Of several at once exactly one succeeds.
+    /// Notes the use of a proof that counts until `expires`; its name is channel, use and
+    /// what makes it the same proof. Of several at once exactly one succeeds. Forgets
+    /// nothing that could count again: [`Reason::ProofReplayed`], and
+    /// [`Reason::StoreFull`] where no place is left.
     pub fn use_once(&self, name: [&str; 3], expires: Time, now: Time) -> Result<(), Reason> {
-        let proof = digest(&name);
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        used.forget_expired(now);
+        self.note(name, expires, now, |_| Err(Reason::StoreFull))
+    }
+
+    /// The same for a proof that bears no time, and so would count for ever: it is
+    /// remembered for a day. Where no place is left, the oldest one is forgotten, a
+    /// little sooner than it would be anyway.
+    pub fn use_once_untimed(&self, name: [&str; 3], now: Time) -> Result<(), Reason> {
+        self.note(name, now + REMEMBERED, now, |used| {
+            used.forget_next();
+            Ok(())
+        })
+    }
+
+    fn note(
+        &self,
+        name: [&str; 3],
+        expires: Time,
+        now: Time,
+        make_room: impl FnOnce(&mut Used) -> Result<(), Reason>,
+    ) -> Result<(), Reason> {
+        let [channel, what, _] = name;
+        let (place, proof) = (digest(&[channel, what]), digest(&name));
+        let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        if !uses.contains_key(&place) {
+            // Uses come and go with the configuration.
+            uses.retain(|_, used| !used.forget_expired(now).proofs.is_empty());
+        }
+        let used = uses.entry(place).or_default().forget_expired(now);
         if used.proofs.contains(&proof) {
             return Err(Reason::ProofReplayed);
         }
         if used.proofs.len() >= self.capacity {
-            return Err(Reason::StoreFull);
+            make_room(used)?;
         }
         used.proofs.insert(proof);
         used.expiry.push(Reverse((expires, proof)));
@@ -64,13 +96,19 @@ impl fmt::Debug for ReplayCache {
 }
 
 impl Used {
-    fn forget_expired(&mut self, now: Time) {
-        while let Some(Reverse((expires, proof))) = self.expiry.peek() {
-            if *expires > now {
-                return;
-            }
-            self.proofs.remove(proof);
-            self.expiry.pop();
+    fn forget_expired(&mut self, now: Time) -> &mut Self {
+        while let Some(Reverse((expires, _))) = self.expiry.peek()
+            && *expires <= now
+        {
+            self.forget_next();
+        }
+        self
+    }
+
+    /// Forgets the one that expires next.
+    fn forget_next(&mut self) {
+        if let Some(Reverse((_, proof))) = self.expiry.pop() {
+            self.proofs.remove(&proof);
         }
     }
 }

@@ -58,6 +58,35 @@ fn a_full_replay_cache_refuses_and_forgets_nothing() {
 }
 
 #[test]
+fn a_replay_cache_is_full_for_one_use_of_one_channel() {
+    let cache = ReplayCache::new(2);
+    let expires = NOW + Duration::from_secs(10);
+    let use_once = |channel, what, id| cache.use_once([channel, what, id], expires, NOW);
+    assert_eq!(use_once("web", "signature a", "1"), Ok(()));
+    assert_eq!(use_once("web", "signature a", "2"), Ok(()));
+    let full = use_once("web", "signature a", "3");
+    assert_eq!(full, Err(Reason::StoreFull));
+    assert_eq!(use_once("web", "site", "3"), Ok(()));
+    assert_eq!(use_once("web", "signature b", "3"), Ok(()));
+    assert_eq!(use_once("app", "signature a", "3"), Ok(()));
+}
+
+#[test]
+fn what_bears_no_time_is_remembered_for_a_day_and_makes_room_for_what_is_newer() {
+    let cache = ReplayCache::new(2);
+    let at = |secs| NOW + Duration::from_secs(secs);
+    let day = 24 * 60 * 60;
+    let untimed = |id, secs| cache.use_once_untimed(["web", "signature a", id], at(secs));
+    assert_eq!(untimed("1", 0), Ok(()));
+    assert_eq!(untimed("2", 1), Ok(()));
+    assert_eq!(untimed("1", day - 1), Err(Reason::ProofReplayed));
+    assert_eq!(untimed("3", day - 1), Ok(()), "more than one has room for");
+    assert_eq!(untimed("2", day - 1), Err(Reason::ProofReplayed));
+    assert_eq!(untimed("3", day - 1), Err(Reason::ProofReplayed));
+    assert_eq!(untimed("2", day + 1), Ok(()), "a day is over");
+}
+
+#[test]
 fn of_several_uses_at_once_one_succeeds() {
     let cache = ReplayCache::default();
     let start = Barrier::new(8);
