@@ -4,6 +4,8 @@
 //!
 //! | file | phase |
 //! |---|---|
+//! | `proxy` | pingora's hooks, each a line or two of what follows |
+//! | `exchange` | what is known of one request and its answer |
 //! | `admit` | ambiguous targets, hosts, duplicated headers are refused |
 //! | `endpoints` | our own addresses: login return, `continue`, key set, page |
 //! | `read` | a request body is read as a whole where something depends on it |
@@ -13,6 +15,7 @@
 //! | `webhook` | the judgement on a request of the backend's to the client |
 //! | `inject` | managed headers and members off, verified ones on |
 //! | `body` | managed members and form fields off a body, verified ones in |
+//! | `peer` | how upstreams are reached |
 //! | `hold` | an answer that may be flagged is held back, head and all |
 //! | `verdict` | the judgement on a held answer, carried out |
 //! | `items` | the judgement on the elements of an answer with many messages |
@@ -27,9 +30,14 @@
 //! | `socket` | WebSockets: a relay that judges message by message |
 //! | `patience` | how long clients are waited for |
 //! | `respond` | every answer that chatgate makes itself |
-//! | `proxy` | pingora's hooks, each one line of the above |
-//! | `server` | listeners, reload, drain |
+//! | `busy` | what has to end before the process does |
+//! | `server` | listeners, start and end |
+//! | `certificate` | a listener's certificate, which a reload reads again |
+//! | `keeper` | reload, what has run out, the end of a drain |
+//! | `admin` | the private listener |
+//! | `explain` | the way of a request that is only told of |
 
+mod admin;
 mod admit;
 mod body;
 mod busy;
@@ -41,6 +49,7 @@ pub mod explain;
 mod hold;
 mod inject;
 mod items;
+mod keeper;
 mod link;
 mod linking;
 mod notice;

@@ -299,11 +299,7 @@ async fn decide(
     if forward.log_out
         && let Some(key) = &exchange.key
     {
-        let log_out =
-            |slot: &mut Option<Interaction>| slot.as_mut().map(Interaction::log_out).is_some();
-        let revoked = state.store.update(key, &channel.clocks, now, log_out);
-        let revoked = revoked.await?;
-        state.metrics.revoked(&channel.name, usize::from(revoked));
+        endpoints::revoke(state, channel, std::slice::from_ref(key)).await?;
     }
     exchange.forward = Some(forward);
     edit(exchange, &session.req_header().headers, now)?;

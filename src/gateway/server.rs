@@ -1,50 +1,39 @@
-//! Listeners, reload, drain: the life of the process.
+//! Listeners, and the life of the process from its start to its end.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use http::Response;
 use pingora::apps::HttpServerOptions;
-use pingora::apps::http_app::{HttpServer, ServeHttp};
 use pingora::listeners::tls::TlsSettings;
-use pingora::protocols::http::ServerSession;
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
-use pingora::server::{
-    ListenFds, RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch,
-};
-use pingora::services;
-use pingora::services::background::{BackgroundService, background_service};
+use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
+use pingora::services::background::background_service;
 use pingora::services::listening::Service;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::State;
+use super::admin::Admin;
 use super::certificate::Certificate;
-use super::notice;
+use super::keeper::Keeper;
 use super::patience::Patient;
 use super::peer::Peers;
 use super::proxy::Proxy;
 use super::release::Releases;
 use super::socket::Sockets;
-use crate::admin;
-use crate::config::{self, Config, Listener};
+use crate::config::{Config, Listener};
 use crate::identity::Caches;
-use crate::interaction::{Interaction, Key, Store};
+use crate::interaction::Store;
 use crate::login::form::throttle::Throttle;
 use crate::login::oidc::Providers;
 use crate::outbound::Outbound;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
-
-/// How often interactions that have run out are dropped.
-const SWEEP: Duration = Duration::from_secs(10);
-/// How many login URLs that ran out are given up in one go.
-const OVERDUE: usize = 10_000;
 
 /// What to serve.
 #[derive(Debug)]
@@ -125,7 +114,6 @@ pub fn serve(options: Options) -> Result<(), String> {
         in_flight: AtomicUsize::new(0),
         draining: watch::Sender::new(false),
     });
-    let phase = Arc::new(Phase::default());
 
     let mut server =
         Server::new_with_opt_and_conf(None, server_conf(workers, drain, stop.is_some()));
@@ -149,26 +137,18 @@ pub fn serve(options: Options) -> Result<(), String> {
     }
     server.add_service(public);
     if let Some(address) = admin {
-        let app = HttpServer::new_app(Admin {
-            state: state.clone(),
-            phase: phase.clone(),
-        });
-        let mut private = Service::new("admin".into(), app);
-        private.add_tcp(&address.to_string());
-        server.add_service(UntilTheEnd::new(private));
+        server.add_service(Admin::service(&state, address));
     }
     let owns_process = stop.is_none();
     let keeper = Keeper {
         state: state.clone(),
         source,
         certificates,
-        phase: phase.clone(),
         owns_process,
     };
     server.add_service(background_service("keeper", keeper));
 
-    phase.ready.store(true, Ordering::SeqCst);
-    let signal = Signal { stop, state, phase };
+    let signal = Signal { stop, state };
     server.run(RunArgs {
         shutdown_signal: Box::new(signal),
     });
@@ -223,222 +203,10 @@ fn tls_settings<'c>(
     Ok(Some(settings))
 }
 
-/// Where the process is in its life.
-#[derive(Debug, Default)]
-struct Phase {
-    ready: AtomicBool,
-    draining: AtomicBool,
-}
-
-/// The private listener.
-struct Admin {
-    state: Arc<State>,
-    phase: Arc<Phase>,
-}
-
-#[async_trait]
-impl ServeHttp for Admin {
-    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        let head = session.req_header();
-        let ready =
-            self.phase.ready.load(Ordering::SeqCst) && !self.phase.draining.load(Ordering::SeqCst);
-        self.state
-            .metrics
-            .gauges(self.state.store.len(), self.state.store.bytes());
-        let asked = admin::Asked::read(&head.method, head.uri.path());
-        let revoked = match &asked {
-            admin::Asked::Revoke(key) => self.revoke(key).await,
-            _ => false,
-        };
-        admin::respond(&asked, ready, revoked, &self.state.metrics)
-    }
-}
-
-/// A service that pingora does not stop when the drain begins: as long as requests
-/// are under way somebody has to answer `/readyz` and `/metrics`.
-struct UntilTheEnd {
-    service: Service<HttpServer<Admin>>,
-    never: watch::Sender<bool>,
-}
-
-impl UntilTheEnd {
-    fn new(service: Service<HttpServer<Admin>>) -> Self {
-        let never = watch::Sender::new(false);
-        Self { service, never }
-    }
-}
-
-#[async_trait]
-impl services::Service for UntilTheEnd {
-    async fn start_service(
-        &mut self,
-        fds: Option<ListenFds>,
-        _shutdown: ShutdownWatch,
-        listeners_per_fd: usize,
-    ) {
-        let shutdown = self.never.subscribe();
-        services::Service::start_service(&mut self.service, fds, shutdown, listeners_per_fd).await;
-    }
-
-    fn name(&self) -> &str {
-        services::Service::name(&self.service)
-    }
-}
-
-impl Admin {
-    /// Takes the identity away. Whether there was such an interaction.
-    async fn revoke(&self, key: &Key) -> bool {
-        let config = self.state.config.load_full();
-        let Some(channel) = config.channel(key.channel()) else {
-            return false;
-        };
-        let now = self.state.clock.now();
-        let revoked = self
-            .state
-            .store
-            .update(key, &channel.clocks, now, |slot| {
-                slot.as_mut().map(Interaction::log_out).is_some()
-            })
-            .await;
-        tracing::info!(channel = %channel.name, revoked = revoked.is_ok_and(|found| found), "revocation");
-        revoked.is_ok_and(|found| found)
-    }
-}
-
-/// What has to be done now and then: reload on SIGHUP, drop what has run out.
-struct Keeper {
-    state: Arc<State>,
-    source: Option<PathBuf>,
-    certificates: Vec<Arc<Certificate>>,
-    phase: Arc<Phase>,
-    owns_process: bool,
-}
-
-#[async_trait]
-impl BackgroundService for Keeper {
-    async fn start(&self, mut shutdown: ShutdownWatch) {
-        let mut hangup = match signal(SignalKind::hangup()) {
-            Ok(hangup) => hangup,
-            Err(error) => return tracing::error!(%error, "SIGHUP cannot be listened to"),
-        };
-        let mut sweep = tokio::time::interval(SWEEP);
-        loop {
-            tokio::select! {
-                _ = sweep.tick() => self.sweep(),
-                _ = hangup.recv() => self.reload(),
-                _ = shutdown.changed() => return self.drain().await,
-            }
-        }
-    }
-}
-
-impl Keeper {
-    /// Waits for the requests under way. pingora would sleep through the whole
-    /// grace period, even with nothing left to do.
-    async fn drain(&self) {
-        while self.state.in_flight.load(Ordering::SeqCst) > 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        tracing::info!("drained");
-        if self.owns_process {
-            std::process::exit(0);
-        }
-    }
-
-    fn sweep(&self) {
-        let config = self.state.config.load_full();
-        let clocks = |channel: &str| config.channel(channel).map(|channel| &channel.clocks);
-        let dropped = self.state.store.sweep(self.state.clock.now(), clocks);
-        if dropped > 0 {
-            tracing::debug!(dropped, "interactions have run out");
-        }
-        let late = self.state.store.overdue(OVERDUE, self.state.clock.now());
-        if late.is_empty() {
-            return;
-        }
-        let (state, config) = (self.state.clone(), config.clone());
-        let give_up = async move {
-            for key in late {
-                if let Some(channel) = config.channel(key.channel()) {
-                    notice::give_up(&state, &config, channel, &key).await;
-                }
-            }
-        };
-        self.state.outbound.share(give_up);
-    }
-
-    /// All or nothing: a configuration with a mistake changes nothing.
-    fn reload(&self) {
-        let Some(source) = &self.source else {
-            return;
-        };
-        let (config, warnings) = match config::load(source) {
-            Ok(loaded) => loaded,
-            Err(mistakes) => {
-                let (errors, warnings): (Vec<_>, Vec<_>) =
-                    mistakes.iter().partition(|mistake| mistake.is_error());
-                for warning in warnings {
-                    let help = warning.help.as_deref();
-                    tracing::warn!(place = %warning.whereabouts(), help, "{}", warning.message);
-                }
-                for mistake in &errors {
-                    let help = mistake.help.as_deref();
-                    tracing::error!(place = %mistake.whereabouts(), help, "{}", mistake.message);
-                }
-                self.state.metrics.reloaded(false);
-                return tracing::error!(
-                    mistakes = errors.len(),
-                    "the configuration was not reloaded: the old one stays"
-                );
-            }
-        };
-        for warning in &warnings {
-            let help = warning.help.as_deref();
-            tracing::warn!(place = %warning.whereabouts(), help, "{}", warning.message);
-        }
-        if config.levels != self.state.config.load().levels {
-            self.state.metrics.reloaded(false);
-            return tracing::error!(
-                "the configuration was not reloaded: interactions have a level of the old \
-                 [identity] levels, which change only with a restart"
-            );
-        }
-        let fresh: Result<Vec<_>, _> = self
-            .certificates
-            .iter()
-            .map(|certificate| certificate.read_again())
-            .collect();
-        let fresh = match fresh {
-            Ok(fresh) => fresh,
-            Err(error) => {
-                self.state.metrics.reloaded(false);
-                return tracing::error!(
-                    error,
-                    "the configuration was not reloaded: the old one stays"
-                );
-            }
-        };
-        for (certificate, fresh) in self.certificates.iter().zip(fresh) {
-            certificate.set(fresh);
-        }
-        let old = self.state.config.swap(Arc::new(config));
-        if old.needs_restart(&self.state.config.load()) {
-            tracing::warn!(
-                "something was changed that needs a restart: listeners, [admin], [log], [store], \
-                 workers, drain_timeout, timeouts.idle or extra_roots"
-            );
-        }
-        self.state.metrics.reloaded(true);
-        let draining = self.phase.draining.load(Ordering::SeqCst);
-        tracing::info!(draining, "the configuration was reloaded");
-    }
-}
-
 /// Says when to end.
 struct Signal {
     stop: Option<Stop>,
     state: Arc<State>,
-    phase: Arc<Phase>,
 }
 
 #[async_trait]
@@ -450,7 +218,6 @@ impl ShutdownSignalWatch for Signal {
             }
             None => self.asked_by_system().await,
         }
-        self.phase.draining.store(true, Ordering::SeqCst);
         self.state.draining.send_replace(true);
         let under_way = self.state.in_flight.load(Ordering::SeqCst);
         tracing::info!(under_way, "draining");

@@ -117,7 +117,7 @@ impl Metrics {
         );
         registry.register(
             "revocations",
-            "Logins that an identity provider ended",
+            "Logins that were taken away",
             metrics.revocations.clone(),
         );
         registry.register(

@@ -372,6 +372,8 @@ fn an_operator_can_revoke() {
     };
     assert_eq!(revoke("nobody"), 404);
     assert_eq!(revoke("c1"), 200);
+    let revoked = gateway.metrics().sum("chatgate_revocations", &[]);
+    assert_eq!(revoked, 1.0);
     let asked_again = statement(&mut browser, "c1");
     assert!(setup::is_challenge(&asked_again) && !asked_again.contains(CANARY));
     // The chat stays whose it was.

@@ -68,7 +68,7 @@ async fn take(
         Whom::Interaction(id) => vec![Key::new(&channel.name, &id)],
         whom => find(state, &channel, move |identity| whom.concerns(identity)).await?,
     };
-    let revoked = revoke(state, &channel, keys).await?;
+    let revoked = revoke(state, &channel, &keys).await?;
     tracing::info!(
         request_id = %exchange.id(), channel = %channel.name, revoked,
         "logged out by the operator"
@@ -78,15 +78,15 @@ async fn take(
 
 /// Takes the logins of these interactions away; open sockets and streams see it at
 /// once. How many there were.
-pub(super) async fn revoke(
+pub(in crate::gateway) async fn revoke(
     state: &State,
     channel: &Channel,
-    keys: Vec<Key>,
+    keys: &[Key],
 ) -> Result<usize, Reason> {
     let now = state.clock.now();
     let mut revoked = 0;
     for key in keys {
-        let changed = state.store.update(&key, &channel.clocks, now, |slot| {
+        let changed = state.store.update(key, &channel.clocks, now, |slot| {
             slot.as_mut().map(Interaction::log_out)
         });
         revoked += usize::from(changed.await?.is_some());

@@ -30,6 +30,7 @@ use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode};
 use pingora::proxy::Session;
 
+pub(in crate::gateway) use logout::revoke;
 pub(in crate::gateway) use provider::cookie_name;
 
 use super::State;
@@ -54,9 +55,9 @@ pub(super) enum Endpoint {
     /// The way back from a provider.
     Callback(String),
     /// The operator's logout.
-    Revoke(String),
-    /// A provider's logout.
     Logout(String),
+    /// A provider's logout.
+    BackchannelLogout(String),
     /// The key set.
     Jwks,
     /// Nothing of ours, but under our path.
@@ -73,8 +74,8 @@ impl Endpoint {
             Self::Continue(_) => "continue",
             Self::Login(_) => "login",
             Self::Callback(_) => "callback",
-            Self::Revoke(_) => "logout",
-            Self::Logout(_) => "backchannel-logout",
+            Self::Logout(_) => "logout",
+            Self::BackchannelLogout(_) => "backchannel-logout",
             Self::Jwks => "jwks",
             Self::Unknown => "",
         }
@@ -94,8 +95,8 @@ pub(super) fn find(config: &Config, path: &str) -> Option<Endpoint> {
         Some(("continue", token)) => Endpoint::Continue(token.to_owned()),
         Some(("login", token)) => Endpoint::Login(token.to_owned()),
         Some(("callback", channel)) => Endpoint::Callback(channel.to_owned()),
-        Some(("logout", channel)) => Endpoint::Revoke(channel.to_owned()),
-        Some(("backchannel-logout", channel)) => Endpoint::Logout(channel.to_owned()),
+        Some(("logout", channel)) => Endpoint::Logout(channel.to_owned()),
+        Some(("backchannel-logout", channel)) => Endpoint::BackchannelLogout(channel.to_owned()),
         None if rest == "jwks.json" => Endpoint::Jwks,
         _ => Endpoint::Unknown,
     })
@@ -151,13 +152,13 @@ pub(super) async fn serve(
             let headers = session.req_header().headers.clone();
             provider::callback(state, exchange, &channel, target, &headers).await
         }
-        Endpoint::Logout(channel) if *method == Method::POST => {
+        Endpoint::BackchannelLogout(channel) if *method == Method::POST => {
             provider::log_out(state, session, exchange, &channel).await?
         }
-        Endpoint::Revoke(channel) if *method == Method::POST => {
+        Endpoint::Logout(channel) if *method == Method::POST => {
             logout::posted(state, session, exchange, &channel).await?
         }
-        Endpoint::Logout(_) | Endpoint::Revoke(_) => not_allowed("POST"),
+        Endpoint::Logout(_) | Endpoint::BackchannelLogout(_) => not_allowed("POST"),
         Endpoint::Jwks if get => jwks(&exchange.config),
         Endpoint::Done(_)
         | Endpoint::Continue(_)

@@ -273,7 +273,7 @@ async fn revoke(
         }
     };
     let keys = logout::find(state, channel, wanted).await?;
-    let revoked = logout::revoke(state, channel, keys).await?;
+    let revoked = logout::revoke(state, channel, &keys).await?;
     tracing::info!(
         request_id = %exchange.id(), channel = %channel.name, revoked,
         "logged out by the provider"
