@@ -1,21 +1,20 @@
 //! chatgate: an authentication gateway in front of a messaging API.
 //!
-//! The modules, in the order in which a request meets them; each depends only
-//! on those below it.
+//! The modules; each depends only on those below it.
 //!
 //! | module | what it is |
 //! |---|---|
 //! | [`cli`] | a file per command |
-//! | [`config`] | TOML as written → checked values that cannot be wrong |
 //! | [`gateway`] | pingora, and pingora only here: carries out what [`decision`] returns |
 //! | [`admin`] | the private listener: health and metrics |
+//! | [`config`] | TOML as written → checked values that cannot be wrong |
 //! | [`telemetry`] | logs and metrics |
-//! | [`outbound`] | the calls chatgate makes itself: look-ups, key sets, replays, notices |
 //! | [`decision`] | the two pure functions: what to do with a request, with an answer |
 //! | [`channel`] | what an operator configured for one messaging interface |
 //! | [`login`] | challenge → login URL → return |
 //! | [`identity`] | who is it: verifiers and the signed assertion |
 //! | [`directory`] | the company's own records, and how one is found |
+//! | [`outbound`] | the calls chatgate makes itself: look-ups, key sets, side calls, notices |
 //! | [`interaction`] | the state of a conversation, and its store |
 //! | [`message`] | what requests and answers say: views, selectors, JSON |
 //! | [`reason`] | every verdict's stable reason code |

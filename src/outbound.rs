@@ -1,5 +1,5 @@
-//! The calls chatgate makes itself: session look-ups, key sets, side calls,
-//! replays, notices. They run on a runtime of their own, since each pingora
+//! The calls chatgate makes itself: session look-ups, records, key sets, identity
+//! providers, side calls, notices. They run on a runtime of their own, since each pingora
 //! service has its own and a pooled connection must not outlive the one it was
 //! opened on.
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::State;
 
-/// Work stops this long before the process exits.
+/// Work is given up this long before the process exits.
 const MARGIN: Duration = Duration::from_millis(300);
 
 /// Keeps a process that was told to end from doing so, within its drain timeout.

@@ -12,7 +12,7 @@ use crate::interaction::Identity;
 use crate::reason::Reason;
 use crate::time::Time;
 
-/// A proof, once the records had their say. Others than valid ones are left alone.
+/// A proof, once the records had their say; only a valid one is looked up.
 pub(super) async fn proven(
     state: &State,
     exchange: &Exchange,

@@ -56,7 +56,8 @@ pub struct HeldRequest {
     pub method: Method,
     /// Path and query, byte for byte.
     pub target: Box<str>,
-    /// Its headers, managed and hop-by-hop ones removed.
+    /// Its headers as they came: managed and hop-by-hop ones are taken off when it is sent
+    /// again.
     pub headers: HeaderMap,
     /// Its body before anything was injected.
     pub body: Bytes,
@@ -70,7 +71,7 @@ impl HeldRequest {
 }
 
 impl fmt::Debug for HeldRequest {
-    /// What a customer writes does not belong into logs.
+    /// What a customer writes does not belong in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HeldRequest({}, {} bytes)", self.method, self.body.len())
     }
@@ -88,7 +89,7 @@ pub struct Answer {
 }
 
 impl fmt::Debug for Answer {
-    /// What a verified customer gets to read does not belong into logs.
+    /// What a verified customer gets to read does not belong in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Answer({}, {} bytes)", self.status, self.body.len())
     }

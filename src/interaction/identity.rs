@@ -82,7 +82,7 @@ impl Identity {
 }
 
 impl fmt::Debug for Identity {
-    /// Claims are personal data; they do not belong into logs.
+    /// Claims are personal data; they do not belong in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Identity({:?}, {:?})", self.subject(), self.level)
     }

@@ -71,7 +71,7 @@ impl Withheld {
 }
 
 impl fmt::Debug for Withheld {
-    /// What is kept from the customer does not belong into logs.
+    /// What is kept from the customer does not belong in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Withheld({:?}, {} bytes)", self.level, self.body.len())
     }

@@ -160,7 +160,7 @@ impl From<Reason> for Refused {
 }
 
 impl fmt::Debug for Return {
-    /// Who it is, and the claims, are personal data; they do not belong into logs.
+    /// Who it is, and the claims, are personal data; they do not belong in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Return")
             .field("outcome", &self.outcome)

@@ -48,7 +48,7 @@ pub(super) async fn open(
     let key = state.store.locate(&token.hash()).await.ok()?;
     let channel = exchange.config.channel(key.channel()).cloned()?;
     let back = linking(&channel)?.back()?;
-    // Whoever only looks leads nobody anywhere.
+    // HEAD must not redirect.
     if *method != Method::GET {
         return None;
     }

@@ -73,8 +73,8 @@ impl Interaction {
         }
     }
 
-    /// Uses one of the tries of the login URL with this token, which has so many at
-    /// `most`: [`Reason::LoginFailures`] when there is none left, else errors as of
+    /// Uses one of the tries of the login URL with this token; there are `most`.
+    /// [`Reason::LoginFailures`] when there is none left, else errors as of
     /// [`Interaction::open`]. Says the level, and whether this was the last one. Our form
     /// asks before a password is tried; what a page returns was tried, and has failed.
     pub fn try_login(
