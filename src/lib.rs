@@ -21,7 +21,7 @@
 //! | [`secret`] | values that do not print |
 //! | [`time`] | instants and clocks, injected |
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![warn(missing_docs)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 

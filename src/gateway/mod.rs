@@ -30,6 +30,7 @@
 //! | `socket` | WebSockets: a relay that judges message by message |
 //! | `patience` | how long clients are waited for |
 //! | `respond` | every answer that chatgate makes itself |
+//! | `cork` | head and body leave for the backend together |
 //! | `busy` | what has to end before the process does |
 //! | `server` | listeners, start and end |
 //! | `certificate` | a listener's certificate, which a reload reads again |
@@ -43,6 +44,7 @@ mod body;
 mod busy;
 mod certificate;
 mod challenge;
+mod cork;
 mod endpoints;
 mod exchange;
 pub mod explain;

@@ -14,7 +14,7 @@ use pingora::protocols::{ALPN, Stream};
 use pingora::proxy::Session;
 use pingora::server::ShutdownWatch;
 
-use super::State;
+use super::{State, cork};
 use crate::config::Timeouts;
 
 tokio::task_local! {
@@ -87,7 +87,7 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Patient<A> {
         let connection = async {
             tokio::select! {
                 biased;
-                rest = self.app.process_new(stream, shutdown) => rest,
+                rest = cork::uncorking(self.app.process_new(stream, shutdown)) => rest,
                 () = headless(idle) => None,
             }
         };

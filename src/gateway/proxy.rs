@@ -1,5 +1,6 @@
 //! pingora's hooks, each a line or two of the phases in this folder.
 
+use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,10 +10,12 @@ use http::{HeaderMap, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::prelude::HttpPeer;
+use pingora::protocols::{ALPN, Digest};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::State;
+use super::cork;
 use super::exchange::Exchange;
 use super::inject;
 use super::items;
@@ -88,6 +91,22 @@ impl ProxyHttp for Proxy {
             Some(route) => self.state.peers.of(route, streams).await,
             None => Error::e_explain(ErrorType::InternalError, "no route"),
         }
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        session: &mut Session,
+        _reused: bool,
+        peer: &HttpPeer,
+        connection: RawFd,
+        _digest: Option<&Digest>,
+        _exchange: &mut Self::CTX,
+    ) -> Result<()> {
+        // On HTTP/2 others write to it, too.
+        if peer.options.alpn == ALPN::H1 && !session.is_body_empty() {
+            cork::cork(connection);
+        }
+        Ok(())
     }
 
     async fn upstream_request_filter(

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora::apps::HttpServerOptions;
 use pingora::listeners::tls::TlsSettings;
+use pingora::listeners::{L4BufferSettings, ListenerConfig};
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
@@ -34,6 +35,13 @@ use crate::login::oidc::Providers;
 use crate::outbound::Outbound;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
+
+/// What a connection of a client buffers. An answer of some kilobytes leaves together with
+/// its head, in one system call and not in two; requests are rarely longer than this.
+const BUFFERS: L4BufferSettings = L4BufferSettings {
+    read: Some(32 << 10),
+    write: Some(20 << 10),
+};
 
 /// What to serve.
 #[derive(Debug)]
@@ -129,11 +137,11 @@ pub fn serve(options: Options) -> Result<(), String> {
     let mut public = Service::new("gateway".into(), Patient::new(app, state.clone()));
     let mut tls = certificates.iter();
     for listener in &listeners {
-        let address = listener.address.to_string();
-        match tls_settings(listener, &mut tls)? {
-            None => public.add_tcp(&address),
-            Some(settings) => public.add_tls_with_settings(&address, None, settings),
+        let mut endpoint = ListenerConfig::tcp(listener.address.to_string()).l4_buffer(BUFFERS);
+        if let Some(settings) = tls_settings(listener, &mut tls)? {
+            endpoint = endpoint.tls(settings);
         }
+        public.add_listener(endpoint);
     }
     server.add_service(public);
     if let Some(address) = admin {

@@ -22,6 +22,7 @@ mod oidc;
 mod openai_stream;
 mod operating;
 mod outcomes;
+mod packets;
 mod polling;
 mod prechat;
 mod records;
