@@ -1,9 +1,10 @@
 //! chatgate beside plain pingora, on this machine, in one run.
 //!
 //! Both proxies run with one worker on one processor; the load generator (`wrk`)
-//! and the backend share another. Rounds alternate, plain, chatgate, plain,
-//! chatgate, so that what else the machine does meets both; what is printed are
-//! medians and their ratios. Before any clock runs, every path is shown to do its
+//! and the backend share another. Rounds of both alternate, so that what else the
+//! machine does meets both; what is printed are medians, of what was measured and of the
+//! ratios of neighbours. Every path is driven at full speed, and then at a load that is
+//! the same for both. Before any clock runs, every path is shown to do its
 //! work, and afterwards chatgate's own metrics must account for every request.
 //!
 //! `cargo bench --bench gateway [PART OF A NAME]`
@@ -28,7 +29,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use live::Live;
-use load::Round;
+use load::{Load, Round};
 use paths::{Client, Pair, pairs};
 use process::{Process, free};
 
@@ -94,25 +95,27 @@ fn compare(filter: Option<&str>) -> Result<(), Failure> {
         if filter.is_some_and(|filter| !pair.name.contains(filter)) {
             continue;
         }
-        let script = directory.path().join("requests.lua");
-        load::script(&script, &pair.requests)?;
-        let run = |proxy: &Process, span| load::round(cpus.load, proxy, &script, span);
-        run(&other, WARM_UP)?;
-        let counted = || metrics.counted(&pair);
-        let before = counted()?;
-        let mut answered = run(&chatgate, WARM_UP)?.requests;
-        let mut both: Vec<(Round, Round)> = Vec::new();
-        for _ in 0..rounds {
-            let round = (run(&other, span)?, run(&chatgate, span)?);
-            answered += round.1.requests;
-            both.push(round);
+        for (load, name) in [
+            (Load::Full, pair.name),
+            (Load::Steady, "  at the same load"),
+        ] {
+            let script = directory.path().join("requests.lua");
+            load::script(&script, load, &pair.requests)?;
+            let run = |proxy: &Process, span| load::round(cpus.load, proxy, load, &script, span);
+            run(&other, WARM_UP)?;
+            let before = metrics.counted(&pair)?;
+            let warm_up = run(&chatgate, WARM_UP)?;
+            let both = alternate(rounds, || run(&other, span), || run(&chatgate, span))?;
+            let grown = metrics.counted(&pair)? - before;
+            let answered = warm_up.requests + answered(&both);
+            if grown < answered {
+                let Pair { name, verdict, .. } = pair;
+                return Err(
+                    format!("{name}: {grown} of {answered} requests were {verdict}").into(),
+                );
+            }
+            report::pair(name, &both);
         }
-        let grown = counted()? - before;
-        if grown < answered {
-            let Pair { name, verdict, .. } = pair;
-            return Err(format!("{name}: {grown} of {answered} requests were {verdict}").into());
-        }
-        report::pair(pair.name, &both);
     }
     for kind in [Live::Socket, Live::Events] {
         if filter.is_some_and(|filter| !kind.name().contains(filter)) {
@@ -121,13 +124,9 @@ fn compare(filter: Option<&str>) -> Result<(), Failure> {
         let run = |proxy: &Process| live::round(cpus.load, kind, proxy, span);
         run(&other)?;
         let before = metrics.judged(kind)?;
-        let mut answered = run(&chatgate)?.requests;
-        let mut both: Vec<(Round, Round)> = Vec::new();
-        for _ in 0..rounds {
-            let round = (run(&other)?, run(&chatgate)?);
-            answered += round.1.requests;
-            both.push(round);
-        }
+        let warm_up = run(&chatgate)?;
+        let both = alternate(rounds, || run(&other), || run(&chatgate))?;
+        let answered = warm_up.requests + answered(&both);
         let grown = metrics.judged(kind)? - before;
         if grown < answered {
             return Err(format!("{kind:?}: {grown} of {answered} messages were judged").into());
@@ -141,6 +140,24 @@ fn compare(filter: Option<&str>) -> Result<(), Failure> {
     }
     report::end(&cpus, rounds, span);
     Ok(())
+}
+
+/// Rounds of both proxies, one beside the other, each first every other time.
+fn alternate(
+    rounds: u64,
+    other: impl Fn() -> Result<Round, Failure>,
+    ours: impl Fn() -> Result<Round, Failure>,
+) -> Result<Vec<(Round, Round)>, Failure> {
+    let round = |number| match number % 2 {
+        0 => Ok((other()?, ours()?)),
+        _ => ours().and_then(|ours| Ok((other()?, ours))),
+    };
+    (0..rounds).map(round).collect()
+}
+
+/// How many requests chatgate answered.
+fn answered(rounds: &[(Round, Round)]) -> u64 {
+    rounds.iter().map(|(_, ours)| ours.requests).sum()
 }
 
 /// Starts a chatgate; gives its metrics, too.

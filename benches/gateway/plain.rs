@@ -1,5 +1,6 @@
 //! What chatgate is compared with: pingora, and nothing else. Server settings and
-//! time limits are those of `src/gateway/server.rs` and `src/gateway/peer.rs`.
+//! time limits are those of `src/gateway/server.rs` and `src/gateway/peer.rs`; what a
+//! connection buffers is pingora's own choice.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The table: medians and their ratios. A ratio of 1 is as good as the other proxy,
-//! below is worse, whatever is measured.
+//! The table: medians of what was measured, and of the ratios within the rounds. A ratio
+//! of 1 is as good as the other proxy, below is worse, whatever is measured.
 
 use std::time::Duration;
 
@@ -20,22 +20,40 @@ pub fn head(other: &str) {
 
 /// Prints one pair.
 pub fn pair(name: &str, rounds: &[(Round, Round)]) {
-    let [(a_rate, b_rate), (a_cpu, b_cpu), (a_p99, b_p99)] =
-        [|r: &Round| r.rate, |r: &Round| r.cpu, |r: &Round| r.p99].map(|what| {
-            let other = median(rounds.iter().map(|(other, _)| what(other)));
-            let ours = median(rounds.iter().map(|(_, ours)| what(ours)));
-            (other, ours)
-        });
-    let each = rounds.iter().map(|(other, ours)| other.cpu / ours.cpu);
-    let (worst, best) = each.fold((f64::MAX, f64::MIN), |(worst, best), ratio| {
-        (worst.min(ratio), best.max(ratio))
-    });
+    let column = |what: fn(&Round) -> f64, better: fn(f64, f64) -> f64| Column {
+        other: median(rounds.iter().map(|(other, _)| what(other))),
+        ours: median(rounds.iter().map(|(_, ours)| what(ours))),
+        ratios: sorted(
+            rounds
+                .iter()
+                .map(|(other, ours)| better(what(other), what(ours))),
+        ),
+    };
+    let rate = column(|round| round.rate, |other, ours| ours / other);
+    let cpu = column(|round| round.cpu, |other, ours| other / ours);
+    let p99 = column(|round| round.p99, |other, ours| other / ours);
+    let (worst, best) = (cpu.ratios.first(), cpu.ratios.last());
     println!(
-        "{name:32}{a_rate:8.0} {b_rate:8.0} {:6.3}  {a_cpu:8.2} {b_cpu:8.2} {:6.3} ({worst:.2}–{best:.2})  {a_p99:8.2} {b_p99:8.2} {:5.2}",
-        b_rate / a_rate,
-        a_cpu / b_cpu,
-        a_p99 / b_p99,
+        "{name:32}{:8.0} {:8.0} {:6.3}  {:8.2} {:8.2} {:6.3} ({:.2}–{:.2})  {:8.2} {:8.2} {:5.2}",
+        rate.other,
+        rate.ours,
+        middle(&rate.ratios),
+        cpu.other,
+        cpu.ours,
+        middle(&cpu.ratios),
+        worst.unwrap_or(&f64::NAN),
+        best.unwrap_or(&f64::NAN),
+        p99.other,
+        p99.ours,
+        middle(&p99.ratios),
     );
+}
+
+/// What one thing came to.
+struct Column {
+    other: f64,
+    ours: f64,
+    ratios: Vec<f64>,
 }
 
 /// Prints what an idle socket costs.
@@ -65,7 +83,15 @@ pub fn end(cpus: &Cpus, rounds: u64, span: Duration) {
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {
+    middle(&sorted(values))
+}
+
+fn middle(sorted: &[f64]) -> f64 {
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    values
 }
