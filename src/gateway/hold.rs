@@ -34,7 +34,7 @@ pub(super) struct Held {
     pub head: ResponseHeader,
     /// Its body so far, never longer than the cap.
     pub body: BytesMut,
-    /// Whether the body grew longer than the cap; it is then no longer kept.
+    /// Whether the body grew longer than the cap; of the rest nothing is kept.
     pub over: bool,
     cap: usize,
 }
@@ -60,25 +60,18 @@ impl Hold {
         Ok(())
     }
 
-    /// Takes a chunk away. `true` when this chunk went over the cap.
-    pub(super) fn take(&mut self, chunk: &mut Option<Bytes>) -> bool {
+    /// Takes a chunk away. Gives it back where it is the one that goes over the cap.
+    pub(super) fn take(&mut self, chunk: &mut Option<Bytes>) -> Option<Bytes> {
         let Self::Yes(held) = self else {
-            return false;
+            return None;
         };
-        let Some(bytes) = chunk.take() else {
-            return false;
-        };
+        let bytes = chunk.take().filter(|_| !held.over)?;
+        held.over = held.body.len() + bytes.len() > held.cap;
         if held.over {
-            return false;
-        }
-        if held.body.len() + bytes.len() > held.cap {
-            held.over = true;
-            // Kept for a release; a verdict that withholds drops it with the rest.
-            held.body.extend_from_slice(&bytes);
-            return true;
+            return Some(bytes);
         }
         held.body.extend_from_slice(&bytes);
-        false
+        None
     }
 
     /// Whether an answer is held.

@@ -244,11 +244,12 @@ impl ProxyHttp for Proxy {
                 Candidate::Stream(format) => Stream::begin(session, head, exchange, format)?,
                 Candidate::Opaque => Watch::begin(session, head, exchange)?,
                 Candidate::Unreadable => match decision::answer(&route.channel, &view, asker) {
-                    ForAnswer::Release { reason, .. } => {
+                    ForAnswer::Release { reason, strip } => {
                         exchange.reason = reason;
-                        if stream::is_watched(&route)
-                            && decision::watched(&view) == Candidate::Opaque
-                        {
+                        let watched = stream::is_watched(&route)
+                            && decision::watched(&view) == Candidate::Opaque;
+                        verdict::release_head(&route.channel, head, &strip, private)?;
+                        if watched {
                             Watch::begin(session, head, exchange)?;
                         }
                     }
@@ -287,11 +288,11 @@ impl ProxyHttp for Proxy {
             return Ok(None);
         }
         Watch::chunk(&self.state, exchange)?;
-        if !exchange.hold.take(body) {
+        let Some(last) = exchange.hold.take(body) else {
             return Ok(None);
-        }
+        };
         // Over the cap: what is decided is decided now, with no more of the body.
-        if let Some(released) = verdict::release_oversize(session, exchange)? {
+        if let Some(released) = verdict::release_oversize(&self.state, session, exchange, &last)? {
             *body = Some(released);
             return Ok(None);
         }

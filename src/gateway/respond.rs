@@ -45,13 +45,13 @@ impl Reply {
             "request_id": id.to_string(),
         });
         let reply = Self::json(reason.status(), &body);
-        match reply.status {
-            StatusCode::UNAUTHORIZED => reply.with(
-                WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer error=\"invalid_token\""),
-            ),
-            _ => reply,
-        }
+        // An error is told of what came, not of what did not (RFC 6750, section 3.1).
+        let challenge = match (reply.status, reason) {
+            (StatusCode::UNAUTHORIZED, Reason::ProofMissing | Reason::SignatureMissing) => "Bearer",
+            (StatusCode::UNAUTHORIZED, _) => "Bearer error=\"invalid_token\"",
+            _ => return reply,
+        };
+        reply.with(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
     }
 
     /// A JSON answer.

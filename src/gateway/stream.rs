@@ -47,7 +47,8 @@ pub(super) struct Stream {
     /// Where it comes in a coding; it goes on without.
     unpacker: Option<Unpacker>,
     decoder: Decoder,
-    head: StreamHead,
+    /// Lent to the judgement of each message.
+    head: Arc<StreamHead>,
     /// The level of whom the latest message was for.
     level: Level,
     /// The login URL that stands in it.
@@ -81,7 +82,7 @@ impl Stream {
             format,
             unpacker,
             decoder: format.decoder(channel.max_event()),
-            head: StreamHead::new(head.status, &head.headers),
+            head: Arc::new(StreamHead::new(head.status, &head.headers)),
             level: exchange.asker.level,
             asked: None,
             rest_passes: false,
@@ -247,7 +248,7 @@ impl Passing<'_> {
     /// Lets a message pass, or what stands in its place; whether it passed.
     fn judge(&mut self, event: &Event, body: Option<&Body>, asker: Asker) -> bool {
         let route = self.route;
-        let head = self.stream.head.clone();
+        let head = Arc::clone(&self.stream.head);
         let view = head.view(event, body);
         match decision::answer(&route.channel, &view, asker) {
             ForAnswer::Release { reason, strip } => {
@@ -404,7 +405,7 @@ fn released(channel: &Channel, event: &Event, strip: &[usize]) -> Bytes {
 }
 
 /// The value of what need not be waited for.
-fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+pub(super) fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),
         Poll::Pending => None,

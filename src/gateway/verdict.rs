@@ -1,8 +1,6 @@
 //! The judgement on a held answer, carried out: release, challenge or block.
 
-use std::future::Future;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::header::{
@@ -21,6 +19,7 @@ use super::items::{self, Sorted};
 use super::link;
 use super::request;
 use super::respond::{self, Reply};
+use super::stream::at_once;
 use crate::channel::{Channel, Kind, Unreadable};
 use crate::decision::{self, Asker, ForAnswer};
 use crate::interaction::{self, Level};
@@ -240,10 +239,7 @@ fn released(
     for name in &gone {
         head.remove_header(name);
     }
-    if reason == Reason::Authenticated {
-        // Protected content belongs into no cache but the customer's own memory.
-        head.insert_header(CACHE_CONTROL, "private, no-store")?;
-    }
+    release_head(channel, &mut head, strip, reason == Reason::Authenticated)?;
     head.set_version(Version::HTTP_11);
     head.remove_header(&TRANSFER_ENCODING);
     let bodiless = head.status == StatusCode::NO_CONTENT || head.status == StatusCode::NOT_MODIFIED;
@@ -258,6 +254,24 @@ fn released(
     Ok((head, body))
 }
 
+/// The head of an answer that goes on, whether its body was read or not: without the
+/// flags at these places in the channel, and kept from caches where a login was needed.
+pub(super) fn release_head(
+    channel: &Channel,
+    head: &mut ResponseHeader,
+    strip: &[usize],
+    private: bool,
+) -> pingora::Result<()> {
+    for name in flag_headers(channel, strip) {
+        head.remove_header(name);
+    }
+    if private {
+        // Protected content belongs into no cache but the customer's own memory.
+        head.insert_header(CACHE_CONTROL, "private, no-store")?;
+    }
+    Ok(())
+}
+
 /// Headers and body without the flags at these places in the channel.
 pub(super) fn stripped(
     channel: &Channel,
@@ -266,14 +280,23 @@ pub(super) fn stripped(
     strip: &[usize],
 ) -> (HeaderMap, Bytes) {
     let (gone, body) = unflagged(channel, body, decision::format(&headers), strip);
-    for name in gone {
+    for name in gone.iter().chain(flag_headers(channel, strip)) {
         headers.remove(name);
     }
     (headers, body)
 }
 
-/// The body without those flags, and the headers that go with them. What has no flag
-/// to take off goes on as it came.
+/// The headers that flags at these places in the channel are seen by.
+fn flag_headers<'c>(
+    channel: &'c Channel,
+    strip: &'c [usize],
+) -> impl Iterator<Item = &'c HeaderName> {
+    let flags = strip.iter().filter_map(|index| channel.flags.get(*index));
+    flags.filter_map(|flag| flag.header.as_ref().map(|(name, _)| name))
+}
+
+/// The body without those flags, and the headers that are not true of it then. What has
+/// no flag to take off goes on as it came.
 fn unflagged(
     channel: &Channel,
     body: &Body,
@@ -283,9 +306,6 @@ fn unflagged(
     let mut gone = Vec::new();
     let mut left: Option<Vec<u8>> = None;
     for flag in strip.iter().filter_map(|index| channel.flags.get(*index)) {
-        if let Some((name, _)) = &flag.header {
-            gone.push(name.clone());
-        }
         if let Some(condition) = &flag.json
             && let Ok(plain) = body.plain()
             && let Some(edited) = without(
@@ -357,13 +377,16 @@ pub(super) fn forget_body(head: &mut ResponseHeader) {
     }
 }
 
-/// Releases what is held of an answer that went over the cap, and lets the rest
-/// stream. `None` when the verdict withholds it all the same, or when an interaction
+/// Releases what is held of an answer that went over the cap with its `last` chunk, and
+/// lets the rest stream. `None` when the verdict withholds it all the same, or when an interaction
 /// that only the rest names could not be bound. The hook that calls
-/// this cannot wait: a head that cannot be written at once gives the connection up.
+/// this cannot wait: who has to be waited for is nobody, and a head that cannot be
+/// written at once gives the connection up.
 pub(super) fn release_oversize(
+    state: &State,
     session: &mut Session,
     exchange: &mut Exchange,
+    last: &[u8],
 ) -> pingora::Result<Option<Bytes>> {
     let Some(route) = exchange.route().cloned() else {
         return Ok(None);
@@ -380,25 +403,28 @@ pub(super) fn release_oversize(
         headers: &held.head.headers,
         body: None,
     };
-    let ForAnswer::Release { reason, .. } = decision::answer(&route.channel, &view, exchange.asker)
+    let asker = at_once(asker(state, exchange)).unwrap_or(Asker::ANONYMOUS);
+    let ForAnswer::Release { reason, strip } = decision::answer(&route.channel, &view, asker)
     else {
         return Ok(None);
     };
-    let private = decision::needed_login(&route.channel, &view, exchange.asker.level);
+    let private = decision::needed_login(&route.channel, &view, asker.level);
     let Some(held) = exchange.hold.end() else {
         return Ok(None);
     };
     exchange.reason = reason;
-    let Held { mut head, body, .. } = *held;
-    if private {
-        head.insert_header(CACHE_CONTROL, "private, no-store")?;
-    }
+    let Held {
+        mut head, mut body, ..
+    } = *held;
+    release_head(&route.channel, &mut head, &strip, private)?;
     exchange.add_cookie(&mut head)?;
-    let mut write = std::pin::pin!(session.write_response_header(Box::new(head), false));
-    match write.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(Ok(())) => Ok(Some(body.freeze())),
-        Poll::Ready(Err(error)) => Err(error),
-        Poll::Pending => {
+    match at_once(session.write_response_header(Box::new(head), false)) {
+        Some(Ok(())) => {
+            body.extend_from_slice(last);
+            Ok(Some(body.freeze()))
+        }
+        Some(Err(error)) => Err(error),
+        None => {
             exchange.broken = true;
             Error::e_explain(ErrorType::WriteError, "the customer does not read")
                 .map_err(|e: Box<Error>| e.into_down())

@@ -57,6 +57,11 @@ pub(super) async fn judge(
         ForAnswer::Release { reason, strip } => {
             exchange.reason = reason;
             let Some(body) = body.filter(|_| !strip.is_empty() || channel.link.is_some()) else {
+                if !strip.is_empty() {
+                    let unread = Body::new(Bytes::new());
+                    let (headers, _) = verdict::stripped(channel, headers.clone(), &unread, &strip);
+                    exchange.outgoing = Some(headers);
+                }
                 return Ok(());
             };
             let (mut headers, body) = verdict::stripped(channel, headers.clone(), &body, &strip);

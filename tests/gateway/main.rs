@@ -30,4 +30,5 @@ mod resume;
 mod sockets;
 mod streams;
 mod threats;
+mod unread;
 mod webhooks;

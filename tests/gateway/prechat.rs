@@ -431,3 +431,18 @@ credentials = true
     );
     assert_eq!(preflight("https://evil.example").status, 403);
 }
+
+#[test]
+fn a_refusal_says_of_a_proof_that_it_is_invalid_only_where_one_came() {
+    let origin = backend();
+    let tables = format!("{OWNER}{JWT}{}", start("required"));
+    let gateway = Gateway::start(&channel(&origin, "", &tables));
+    let none = gateway
+        .browser()
+        .send(Request::post("/start/c1", &json!({})));
+    assert_eq!(none.code(), "proof-missing");
+    assert_eq!(none.header("www-authenticate"), Some("Bearer"));
+    let bad = gateway.browser().send(with_proof("/start/c1", "x.y.z"));
+    let said = bad.header("www-authenticate");
+    assert_eq!(said, Some("Bearer error=\"invalid_token\""));
+}

@@ -314,6 +314,29 @@ fn what_cannot_be_read_goes_on_where_the_channel_says_so() {
 }
 
 #[test]
+fn a_flag_is_taken_off_a_request_that_is_too_long_to_be_read() {
+    let tables = r#"
+[channel.web.inspect]
+oversize = "release"
+[[channel.web.route]]
+kind = "webhook"
+path = "/named/{id}"
+upstream = "client"
+interaction = { path = "id" }
+"#;
+    let chat = Chat::start("", tables, "");
+    chat.log_in(&chat.challenged(&protected("c", "one")));
+    let long = format!("\"{CANARY}{}\"", "x".repeat(2 << 20));
+    let request = Request::post("/named/c", &json!({}))
+        .header("X-Protected", "1")
+        .body(long.clone());
+    assert_eq!(chat.post(request.clone()).status, 200);
+    let seen = chat.client.last();
+    assert!(seen.header("x-challenge").is_none() && seen.body == long.as_bytes());
+    assert_eq!(seen.header("x-protected"), None);
+}
+
+#[test]
 fn an_owner_that_nobody_showed_cannot_log_in() {
     let owner = "[channel.web.owner]\ncookie = \"own-insecure\"\n";
     let chat = Chat::start("", owner, "");

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::origin::{Log, Origin};
-use super::{Browser, PATIENCE};
+use super::{Browser, PATIENCE, eventually};
 
 /// The backend. `GET …/events` is the stream, everything else says hello.
 pub struct Feed {
@@ -41,6 +41,13 @@ impl Feed {
         feed
     }
 
+    /// Waits until a client opens a stream, after the end of the one before.
+    pub fn opened(&self) {
+        eventually("a stream is opened", || {
+            self.open.lock().unwrap().is_some().then_some(())
+        });
+    }
+
     /// Says something on the stream that was opened last, at once and in one piece.
     pub fn say(&self, text: impl AsRef<[u8]>) {
         let text = text.as_ref();
@@ -53,6 +60,7 @@ impl Feed {
     /// Ends the stream.
     pub fn end(&self) {
         self.say("");
+        *self.open.lock().unwrap() = None;
     }
 }
 
