@@ -5,7 +5,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::{items, stream};
 use crate::channel::flag::{FlagLevel, Head};
-use crate::channel::{Channel, Flag, Unreadable};
+use crate::channel::{Channel, Flag, Inspection, Unreadable};
 use crate::interaction::Level;
 use crate::message::coding::{Charset, Coding, Undecoded};
 use crate::message::stream::Format;
@@ -194,27 +194,25 @@ pub(super) fn one(channel: &Channel, answer: &AnswerView<'_>, asker: Asker) -> F
     let mut demanded: Option<(usize, Level)> = None;
     let mut strip = Vec::new();
     let mut observed = false;
-    let mut undecided = false;
+    let mut undecided: Option<(Reason, Unreadable)> = None;
     for (index, flag) in channel.flags.iter().enumerate() {
-        match flag.head(answer) {
-            Head::No => continue,
-            Head::Body if passes_by(channel, answer.headers) => continue,
-            Head::Body => match flag.body(channel, answer) {
-                Body::Matches => {}
-                Body::No => continue,
-                Body::Unreadable(..) => {
-                    // A rule that only observes never stops an answer.
-                    undecided |= !flag.observe && !flag.reached(level);
-                    continue;
+        let wants = match flag.find(channel, answer) {
+            Finding::No => continue,
+            Finding::Unreadable(reason) => {
+                // A rule that only observes never stops an answer.
+                let then = channel.inspection.then(reason);
+                let blocked = matches!(undecided, Some((_, Unreadable::Block)));
+                if !flag.observe && !flag.reached(level) && !blocked {
+                    undecided = Some((reason, then));
                 }
-            },
-            Head::Yes => {}
-        }
-        if flag.observe {
-            observed = true;
-            continue;
-        }
-        let wants = flag.level(answer);
+                continue;
+            }
+            Finding::Matches(_) if flag.observe => {
+                observed = true;
+                continue;
+            }
+            Finding::Matches(wants) => wants,
+        };
         if demanded.is_none_or(|(_, most)| wants > most) {
             demanded = Some((index, wants));
         }
@@ -230,36 +228,57 @@ pub(super) fn one(channel: &Channel, answer: &AnswerView<'_>, asker: Asker) -> F
             _ => ForAnswer::Block(Reason::ChallengeImpossible),
         };
     }
-    if undecided && let Some((reason, Unreadable::Block)) = first_unreadable(channel, answer) {
+    if let Some((reason, Unreadable::Block)) = undecided {
         return ForAnswer::Block(reason);
     }
     let reason = match (demanded, undecided, observed) {
         (Some(_), ..) => Reason::Authenticated,
-        (None, true, _) => {
-            first_unreadable(channel, answer).map_or(Reason::Unflagged, |(reason, _)| reason)
-        }
-        (None, false, true) => Reason::FlagObserved,
-        (None, false, false) => Reason::Unflagged,
+        (None, Some((reason, _)), _) => reason,
+        (None, None, true) => Reason::FlagObserved,
+        (None, None, false) => Reason::Unflagged,
     };
     ForAnswer::Release { reason, strip }
 }
 
-fn first_unreadable(channel: &Channel, answer: &AnswerView<'_>) -> Option<(Reason, Unreadable)> {
-    let found = |flag: &Flag| match flag.body(channel, answer) {
-        Body::Unreadable(reason, then) => Some((reason, then)),
-        Body::No | Body::Matches => None,
-    };
-    channel.flags.iter().find_map(found)
+/// What a flag finds in an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// Its conditions do not hold.
+    No,
+    /// The body decides, and cannot be read; why.
+    Unreadable(Reason),
+    /// Its conditions hold, and it demands this level.
+    Matches(Level),
 }
 
-/// What a flag's condition on the body says of it.
-enum Body {
-    /// It does not hold, or there is none.
-    No,
-    /// It holds.
-    Matches,
-    /// It cannot be decided; why, and what becomes of such an answer.
-    Unreadable(Reason, Unreadable),
+impl Finding {
+    /// What is found in two messages together.
+    pub(super) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Matches(one), Self::Matches(other)) => Self::Matches(one.max(other)),
+            (Self::Matches(level), _) | (_, Self::Matches(level)) => Self::Matches(level),
+            (Self::Unreadable(reason), _) | (_, Self::Unreadable(reason)) => {
+                Self::Unreadable(reason)
+            }
+            (Self::No, Self::No) => Self::No,
+        }
+    }
+}
+
+/// What each of the channel's flags finds in an answer that is not judged message by
+/// message: what [`answer`] decides by.
+pub fn findings(channel: &Channel, answer: &AnswerView<'_>) -> Vec<Finding> {
+    match (answer.body, format(answer.headers)) {
+        (Some(body), Some(_)) if body.plain().is_ok() => stream::findings(channel, answer),
+        (Some(_), None) if channel.items.is_some() => items::findings(channel, answer),
+        _ => in_one(channel, answer),
+    }
+}
+
+/// The same in an answer that is one message.
+pub(super) fn in_one(channel: &Channel, answer: &AnswerView<'_>) -> Vec<Finding> {
+    let flags = channel.flags.iter();
+    flags.map(|flag| flag.find(channel, answer)).collect()
 }
 
 /// Statuses that have no body (RFC 9110, sections 15.3.5, 15.4.5).
@@ -329,42 +348,49 @@ fn media_type(headers: &HeaderMap) -> Option<&str> {
 }
 
 impl Flag {
-    /// Judges the body.
-    fn body(&self, channel: &Channel, answer: &AnswerView<'_>) -> Body {
-        let Some(condition) = self.json.as_ref().filter(|_| !bodiless(answer.status)) else {
-            return Body::No;
-        };
-        let inspection = &channel.inspection;
-        let undecodable = Body::Unreadable(Reason::AnswerUndecodable, inspection.undecodable);
-        let oversize = Body::Unreadable(Reason::AnswerTooLarge, inspection.oversize);
-        if is_unreadable(answer.headers) {
-            return undecodable;
+    /// What it finds in an answer that is one message.
+    fn find(&self, channel: &Channel, answer: &AnswerView<'_>) -> Finding {
+        match self.head(answer) {
+            Head::No => Finding::No,
+            Head::Yes => Finding::Matches(self.level(answer)),
+            Head::Body if passes_by(channel, answer.headers) => Finding::No,
+            Head::Body => match self.body(channel, answer) {
+                Ok(true) => Finding::Matches(self.level(answer)),
+                Ok(false) => Finding::No,
+                Err(reason) => Finding::Unreadable(reason),
+            },
         }
-        let Some(body) = answer.body else {
-            return oversize;
+    }
+
+    /// Whether the condition on the body holds, or why that cannot be decided.
+    fn body(&self, channel: &Channel, answer: &AnswerView<'_>) -> Result<bool, Reason> {
+        let Some(condition) = self.json.as_ref().filter(|_| !bodiless(answer.status)) else {
+            return Ok(false);
         };
-        let bytes = match body.plain() {
-            Ok(bytes) => bytes,
-            Err(Undecoded::TooLong) => return oversize,
-            Err(Undecoded::Broken) => return undecodable,
-        };
+        if is_unreadable(answer.headers) {
+            return Err(Reason::AnswerUndecodable);
+        }
+        let body = answer.body.ok_or(Reason::AnswerTooLarge)?;
+        let bytes = body.plain().map_err(|error| match error {
+            Undecoded::TooLong => Reason::AnswerTooLarge,
+            Undecoded::Broken => Reason::AnswerUndecodable,
+        })?;
         if body.is_widened() && !condition.is_ascii() {
-            return undecodable;
+            return Err(Reason::AnswerUndecodable);
         }
         // True of every encoding with NUL bytes (UTF-16, UTF-32), which some readers
         // understand.
         if bytes.is_empty() || !condition.path.may_match(bytes) {
-            return Body::No;
+            return Ok(false);
         }
         match body.json() {
-            Ok(json) if condition.holds(json) => Body::Matches,
-            Ok(_) => Body::No,
+            Ok(json) => Ok(condition.holds(json)),
             Err(_)
                 if is_json(channel, answer.headers) || opens_json(bytes) || bytes.contains(&0) =>
             {
-                Body::Unreadable(Reason::AnswerMalformed, inspection.malformed)
+                Err(Reason::AnswerMalformed)
             }
-            Err(_) => Body::No,
+            Err(_) => Ok(false),
         }
     }
 
@@ -379,6 +405,17 @@ impl Flag {
     }
 }
 
+impl Inspection {
+    /// What becomes of an answer that cannot be judged for this reason.
+    fn then(&self, reason: Reason) -> Unreadable {
+        match reason {
+            Reason::AnswerTooLarge => self.oversize,
+            Reason::AnswerUndecodable => self.undecodable,
+            _ => self.malformed,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -386,8 +423,8 @@ mod tests {
     use http::header::CONTENT_ENCODING;
 
     use super::*;
+    use crate::channel::MediaTypes;
     use crate::channel::flag::JsonCondition;
-    use crate::channel::{Inspection, MediaTypes};
     use crate::message::{Body, JsonPath};
 
     fn channel() -> Channel {
@@ -541,6 +578,43 @@ mod tests {
             ("application/problem+json", "protected", &malformed),
         ] {
             assert_eq!(&judge_on(&channel, kind, body).1, verdict, "{kind}: {body}");
+        }
+    }
+
+    #[test]
+    fn what_blocks_for_one_flag_is_not_released_for_another() {
+        let mut channel = channel();
+        channel.inspection.undecodable = Unreadable::Release;
+        let own = channel.flags[0].clone();
+        let mut other = own.clone();
+        other.json = Some(JsonCondition {
+            path: JsonPath::parse("$..geschützt").unwrap(),
+            equals: None,
+        });
+        // Whichever comes first, and where its status is another.
+        for (place, status) in [
+            (0, Vec::new()),
+            (1, Vec::new()),
+            (0, vec![StatusCode::GONE]),
+        ] {
+            other.status = status;
+            channel.flags = vec![own.clone()];
+            channel.flags.insert(place, other.clone());
+            let kind = HeaderValue::from_static("application/json; charset=iso-8859-1");
+            let headers = [(CONTENT_TYPE, kind)].into_iter().collect();
+            let bytes = Bytes::from_static(b"{\"protected\":true,\xfc");
+            let body = Body::of(&headers, bytes, 1 << 10);
+            let view = AnswerView {
+                status: StatusCode::OK,
+                headers: &headers,
+                body: Some(&body),
+            };
+            let verdict = answer(&channel, &view, Asker::ANONYMOUS);
+            assert_eq!(
+                verdict,
+                ForAnswer::Block(Reason::AnswerMalformed),
+                "{place}"
+            );
         }
     }
 

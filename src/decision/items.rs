@@ -1,8 +1,10 @@
 //! An answer with many messages in an array: each element is an answer of its own.
 
+use bytes::Bytes;
+
 use super::ForAnswer;
-use super::answer::{Asker, one};
-use crate::channel::{Channel, Items, Unreadable};
+use super::answer::{Asker, Finding, in_one, one};
+use crate::channel::{Channel, Flag, Items, Unreadable};
 use crate::message::elements::Elements;
 use crate::message::json::Malformed;
 use crate::message::{AnswerView, Body};
@@ -61,17 +63,50 @@ pub(super) fn whole(channel: &Channel, answer: &AnswerView<'_>, asker: Asker) ->
     }
 }
 
-/// An answer whose elements cannot be told apart, though it may be JSON.
+/// What the flags find in an answer as a whole and in each of its elements.
+pub(super) fn findings(channel: &Channel, answer: &AnswerView<'_>) -> Vec<Finding> {
+    let whole = in_one(channel, answer);
+    let (Some(items), Some(body)) = (&channel.items, answer.body) else {
+        return whole;
+    };
+    let Ok(plain) = body.plain() else {
+        return whole;
+    };
+    let merge = |found: Vec<Finding>, more: Vec<Finding>| {
+        let pairs = found.into_iter().zip(more);
+        pairs.map(|(found, more)| found.and(more)).collect()
+    };
+    match Elements::find(plain, &items.at) {
+        Ok(None) => whole,
+        Ok(Some(elements)) => elements.of(plain).fold(whole, |found, element| {
+            let body = Body::new(element.to_vec().into());
+            let body = Some(&body);
+            merge(found, in_one(channel, &AnswerView { body, ..*answer }))
+        }),
+        Err(_) => {
+            let hides = channel.flags.iter().map(|flag| match hides(flag, body) {
+                true => Finding::Unreadable(Reason::AnswerMalformed),
+                false => Finding::No,
+            });
+            merge(whole, hides.collect())
+        }
+    }
+}
+
+/// Whether something that the flag looks for may be in elements that cannot be told
+/// apart, though the body may be JSON.
+fn hides(flag: &Flag, body: &Body) -> bool {
+    let condition = flag.json.as_ref().filter(|_| !flag.observe);
+    let may = |body: &Bytes| condition.is_some_and(|condition| condition.path.may_match(body));
+    body.plain().is_ok_and(may) && body.json().is_ok()
+}
+
+/// An answer whose elements cannot be told apart.
 fn undivided(channel: &Channel, body: &Body, asker: Asker) -> ForAnswer {
-    let concerned = channel.flags.iter().any(|flag| {
-        let condition = flag.json.as_ref().filter(|_| !flag.observe);
-        condition.is_some_and(|condition| {
-            body.plain()
-                .is_ok_and(|body| condition.path.may_match(body))
-        }) && !flag.reached(asker.level)
-    });
+    let flags = &mut channel.flags.iter();
+    let concerned = flags.any(|flag| hides(flag, body) && !flag.reached(asker.level));
     let blocks = channel.inspection.malformed == Unreadable::Block;
-    if concerned && blocks && body.json().is_ok() {
+    if concerned && blocks {
         return ForAnswer::Block(Reason::AnswerMalformed);
     }
     ForAnswer::Release {

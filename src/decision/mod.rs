@@ -7,10 +7,15 @@
 
 mod answer;
 mod items;
+mod link;
 mod request;
 mod stream;
 
-pub use answer::{Asker, Candidate, ForAnswer, answer, candidate, format, needed_login, watched};
+pub use answer::{
+    Asker, Candidate, Finding, ForAnswer, answer, candidate, findings, format, needed_login,
+    watched,
+};
 pub use items::{JudgedItems, items};
+pub use link::link;
 pub use request::{Asked, ForRequest, Forward, request};
 pub use stream::{StreamHead, messages};

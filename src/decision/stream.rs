@@ -1,11 +1,12 @@
 //! A streamed answer: every message of it is an answer of its own, with the head
 //! of the stream.
 
+use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::ForAnswer;
-use super::answer::{Asker, format, one};
+use super::answer::{Asker, Finding, format, in_one, one};
 use crate::channel::Channel;
 use crate::message::stream::{Event, Piece};
 use crate::message::{AnswerView, Body};
@@ -77,6 +78,13 @@ pub(super) fn whole(channel: &Channel, answer: &AnswerView<'_>, asker: Asker) ->
     let of_head = head.judge(channel, &Event::default(), asker);
     let messages = messages(channel, answer, asker);
     messages.into_iter().fold(of_head, ForAnswer::and)
+}
+
+/// What the flags find in a stream without messages: what its head says.
+pub(super) fn findings(channel: &Channel, answer: &AnswerView<'_>) -> Vec<Finding> {
+    let head = StreamHead::new(answer.status, answer.headers);
+    let body = Body::new(Bytes::new());
+    in_one(channel, &head.view(&Event::default(), Some(&body)))
 }
 
 impl ForAnswer {

@@ -1,25 +1,29 @@
 //! Says what the gateway would do with a request and an answer, and why, by the
 //! same functions and in the same order as the gateway itself.
 
+mod judged;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use pingora::http::RequestHeader;
 use serde_json::Map;
 
 use super::admit;
-use super::body;
+use super::body::{self, BodyEdit};
+use super::endpoints::{self, Endpoint};
 use super::inject::Injected;
-use super::{read, request, socket, stream, webhook};
-use crate::channel::{Channel, Kind, Link, Route};
+use super::read::Reading;
+use super::respond::{self, Reply};
+use super::{request, socket};
+use crate::channel::{Channel, Kind, Route};
 use crate::config::Config;
-use crate::decision::{self, Asked, Asker, Candidate, ForAnswer, ForRequest};
+use crate::decision::{self, Asked, Asker, ForAnswer, ForRequest, Forward};
 use crate::identity::{Caches, Proof};
 use crate::interaction::{Identity, Level, Standing};
-use crate::message::{AnswerView, Body, RequestView, Selector};
+use crate::message::{RequestView, Selector};
 use crate::reason::Reason;
 use crate::time::Time;
 
@@ -69,6 +73,8 @@ pub struct Explanation {
     pub request: Option<Reason>,
     /// Whether the request goes to the backend.
     pub forwarded: bool,
+    /// The status of an answer of chatgate's own that is no refusal: to a preflight.
+    pub answered: Option<StatusCode>,
     /// The level of the challenge that the customer gets because the route demands it.
     pub challenged: Option<Level>,
     /// The verdict on the answer, where there is one to judge.
@@ -116,193 +122,221 @@ pub async fn explain(
     supposed: &Supposed,
     now: Time,
 ) -> Result<Explanation, String> {
-    let mut said = Explanation::default();
-    let mut head = RequestHeader::build(
-        request.method.as_bytes(),
-        request.target.as_bytes(),
-        Some(request.headers.len()),
-    )
-    .map_err(|error| format!("the request line cannot be read: {error}"))?;
-    for (name, value) in &request.headers {
-        let value = HeaderValue::from_bytes(value)
-            .map_err(|_| format!("the header {name} has a value that cannot be sent"))?;
-        head.append_header(name.clone(), value)
-            .map_err(|error| format!("the header {name}: {error}"))?;
-    }
-    said.step(
-        "request",
-        format!(
-            "{} {}",
-            request.method,
-            crate::telemetry::clean(&request.target)
-        ),
-    );
-
-    let target = match admit::admit(&head, Some(request.target.as_bytes())) {
-        Ok(target) => target,
-        Err(reason) => return Ok(said.refuse(reason)),
-    };
-    let Some(found) = config.routes.find(&head.method, &target.host, &target.path) else {
-        return Ok(said.refuse(Reason::NoRoute));
-    };
-    let route = found.route;
-    if config
-        .routes
-        .is_disguised(&head.method, &target.host, &target.path, route)
-    {
-        return Ok(said.refuse(Reason::AmbiguousPath));
-    }
-    let channel = &route.channel;
-    said.step(
-        "route",
-        format!(
-            "{} ({}), channel {}, upstream {}",
-            route.name,
-            route.kind.name(),
-            channel.name,
-            route.upstream.name
-        ),
-    );
-
-    let opens = socket::asked(&head, route);
-    if let Some(socket) = opens {
-        if !socket.admits(&head.headers) {
-            return Ok(said.refuse(Reason::ForeignOrigin));
-        }
-        said.step("socket", "a WebSocket: each message is judged by itself");
-    }
-    let bytes = Bytes::from(request.body.clone());
-    let body = match route.kind {
-        Kind::Webhook => Body::of(&head.headers, bytes, channel.inspection.max_body),
-        _ => Body::new(bytes),
-    };
-    let unread =
-        route.kind == Kind::Webhook && read::passes_unread(route, Some(request.body.len()));
-    if route.reads_body() && !unread && request.body.len() > route.longest_body() {
-        return Ok(said.refuse(Reason::BodyTooLarge));
-    }
-    match route.signatures.check(&head.headers, &request.body, now) {
-        Ok(None) => {}
-        Ok(Some((signature, _))) => said.step("signature", format!("{} holds", signature.name)),
-        Err(reason) => return Ok(said.refuse(reason)),
-    }
-    let params = found.params();
-    let view = RequestView {
-        method: &head.method,
-        path: &target.path,
-        query: target.query.as_deref(),
-        headers: &head.headers,
-        params: &params,
-        body: (route.reads_body() && !unread).then_some(&body),
-    };
-    if route.kind == Kind::Webhook {
-        return to_client(said, config, route, &view, supposed, now);
-    }
-    let proven = request::prove(caches, route, &view, now).await;
-    let facts = match request::gather(route, &view, proven) {
-        Ok(facts) => facts,
-        Err(reason) => return Ok(said.refuse(reason)),
-    };
-    let interaction = facts.interaction.as_deref();
-    said.step(
-        "interaction",
-        interaction.map_or("none named".into(), |id| {
-            crate::telemetry::clean(id).into_owned()
-        }),
-    );
-    said.step(
-        "proof",
-        proof(config, &facts.proof, facts.verifier.as_deref()),
-    );
-    if let Proof::Valid(_) = &facts.proof {
-        for rule in &channel.matches {
-            let directory = &rule.directory.name;
-            let text = format!(
-                "{} would be asked of {directory} first; taken for a match",
-                rule.name
-            );
-            said.step("records", text);
-        }
-    }
-    let standing = standing(&mut said, config, channel, supposed, now)?;
-
-    let forward = match decision::request(Asked {
-        route,
-        proof: &facts.proof,
-        standing: &standing,
-        named: interaction.is_some(),
-        challengeable: opens.is_none(),
-    }) {
-        ForRequest::Refuse(reason) => return Ok(said.refuse(reason)),
-        ForRequest::Challenge { level, .. } => {
-            said.request = Some(Reason::LevelDemanded);
-            said.challenged = Some(level);
-            let level = config.level_name(level);
-            said.step(
-                "verdict",
-                format!("challenged, not forwarded: the route demands {level}"),
-            );
-            return Ok(said);
-        }
-        ForRequest::Forward(forward) => forward,
-    };
-    let injected = forward.identity.as_ref().map(|identity| Injected {
+    let case = Case {
         config,
-        channel,
-        interaction: interaction.unwrap_or_default(),
-        identity,
-        login_time: standing.login_time.unwrap_or(now),
+        caches,
+        request,
+        answer,
+        supposed,
         now,
-    });
-    let members = injected.as_ref().map(Injected::members).unwrap_or_default();
-    if let Err(reason) = body::edit_body(config, &head.headers, &request.body, &members) {
-        return Ok(said.refuse(reason));
+    };
+    let mut said = Explanation::default();
+    match case.arrive(&mut said).await {
+        Ok(()) => Ok(said),
+        Err(Stop::Refused(reason)) => Ok(said.refuse(reason)),
+        Err(Stop::Mistaken(mistake)) => Err(mistake),
     }
-    said.request = Some(forward.reason);
-    said.forwarded = true;
-    if let Some(observed) = forward.observed {
+}
+
+/// Why an explanation goes no further.
+enum Stop {
+    /// The gateway would refuse the request.
+    Refused(Reason),
+    /// What is to be explained cannot be read.
+    Mistaken(String),
+}
+
+impl From<Reason> for Stop {
+    fn from(reason: Reason) -> Self {
+        Self::Refused(reason)
+    }
+}
+
+impl From<String> for Stop {
+    fn from(mistake: String) -> Self {
+        Self::Mistaken(mistake)
+    }
+}
+
+/// What is to be explained.
+struct Case<'a> {
+    config: &'a Config,
+    caches: &'a Caches,
+    request: &'a Request,
+    answer: Option<&'a Answer>,
+    supposed: &'a Supposed,
+    now: Time,
+}
+
+/// A request that found its route.
+struct Arrived<'a> {
+    route: &'a Route,
+    head: &'a RequestHeader,
+    reading: Reading,
+    /// Whether it opens a socket.
+    opens: bool,
+}
+
+impl Case<'_> {
+    /// Target, route, body, signature.
+    async fn arrive(&self, said: &mut Explanation) -> Result<(), Stop> {
+        let Self {
+            config, request, ..
+        } = *self;
+        let head = request.head()?;
+        let shown = crate::telemetry::clean(&request.target);
+        said.step("request", format!("{} {shown}", request.method));
+        let target = admit::admit(&head, Some(request.target.as_bytes()))?;
+        match endpoints::find(config, &target.path) {
+            Some(Endpoint::Unknown) => return Err(Reason::NoRoute.into()),
+            Some(_) => {
+                said.step(
+                    "verdict",
+                    "one of chatgate's own addresses, not of a channel",
+                );
+                return Ok(());
+            }
+            None => {}
+        }
+        let preflight = respond::preflight(&head.method, &head.headers);
+        let find = |method| config.routes.find(method, &target.host, &target.path);
+        let listed = find(&head.method);
+        let unproven = listed.is_none();
+        let found = listed.or_else(|| find(preflight.as_ref()?));
+        let found = found.ok_or(Reason::NoRoute)?;
+        let route = &**found.route;
+        let (method, host, path) = (&head.method, &target.host, &target.path);
+        if config.routes.is_disguised(method, host, path, route) {
+            return Err(Reason::AmbiguousPath.into());
+        }
+        let channel = &route.channel;
         said.step(
-            "observed",
+            "route",
             format!(
-                "would have been refused: {observed} — {}",
-                observed.meaning()
+                "{} ({}), channel {}, upstream {}",
+                route.name,
+                route.kind.name(),
+                channel.name,
+                route.upstream.name
             ),
         );
-    }
-    if forward.announce {
-        said.step("side call", "completes first");
-    }
-    let whose = forward.identity.as_ref();
-    let whose = whose.map_or("anonymous".into(), |identity| {
-        crate::telemetry::clean(identity.subject())
-    });
-    let mut doing = vec![format!("forwarded, as {whose}")];
-    doing.extend(injected.map(|_| format!("injected: {}", injects(channel))));
-    let signature = route.signatures.sign.as_ref();
-    doing.extend(signature.map(|signature| format!("signed by {}", signature.name)));
-    doing.extend(forward.end.then(|| "the interaction ends".to_owned()));
-    doing.extend(
-        forward
-            .log_out
-            .then(|| "the login is taken away".to_owned()),
-    );
-    doing.push(
-        if forward.judge {
-            "the answer is judged"
-        } else {
-            "the answer is not judged"
+        if let (Some(cors), Some(_)) = (&channel.cors, &preflight) {
+            let status = Reply::preflight(cors, &head.headers).status;
+            said.answered = Some(status);
+            let text = format!("a preflight (CORS), which chatgate answers itself with {status}");
+            said.step("verdict", text);
+            return Ok(());
         }
-        .to_owned(),
-    );
-    said.step("verdict", doing.join("\n"));
+        if unproven && route.kind == Kind::Deny {
+            return Err(Reason::Denied.into());
+        }
 
-    // A message on a socket has a body only.
-    let message = answer.filter(|_| opens.is_some()).map(|answer| Answer {
-        status: 200,
-        headers: Vec::new(),
-        body: answer.body.clone(),
-    });
-    if let (Some(answer), true) = (message.as_ref().or(answer), forward.judge) {
+        let opens = socket::asked(&head, route);
+        if let Some(socket) = opens {
+            let bodiless = request.body.is_empty();
+            socket::check_head(&head.headers, bodiless, socket)?;
+            said.step("socket", "a WebSocket: each message is judged by itself");
+        }
+        let (empty, length) = (request.body.is_empty(), request.body.len());
+        let reading = Reading::of(config, route, &head.headers, empty, Some(length))?;
+        let body = match reading {
+            Reading::Whole(most) if length > most => return Err(Reason::BodyTooLarge.into()),
+            Reading::Whole(_) => Some(route.body(&head.headers, request.body.clone().into())),
+            Reading::Passes | Reading::Streams => None,
+        };
+        let bytes = body.as_ref().map_or(&[][..], |body| &body.bytes()[..]);
+        if let Some((signature, _)) = route.signatures.check(&head.headers, bytes, self.now)? {
+            said.step("signature", format!("{} holds", signature.name));
+        }
+        let params = found.params();
+        let view = RequestView {
+            method: &head.method,
+            path: &target.path,
+            query: target.query.as_deref(),
+            headers: &head.headers,
+            params: &params,
+            body: body.as_ref(),
+        };
+        let arrived = Arrived {
+            route,
+            head: &head,
+            reading,
+            opens: opens.is_some(),
+        };
+        if unproven {
+            said.step(
+                "preflight",
+                "the backend's to answer (CORS): nobody's request",
+            );
+            let forward = Forward::anonymous(route.kind);
+            return self.go_on(said, &arrived, &forward, None, Asker::ANONYMOUS);
+        }
+        match route.kind {
+            Kind::Webhook => self.to_client(said, route, &view),
+            _ => self.decide(said, &arrived, &view).await,
+        }
+    }
+
+    /// Interaction, proof, verdict.
+    async fn decide(
+        &self,
+        said: &mut Explanation,
+        arrived: &Arrived<'_>,
+        view: &RequestView<'_>,
+    ) -> Result<(), Stop> {
+        let Self { config, now, .. } = *self;
+        let route = arrived.route;
+        let channel = &route.channel;
+        let proven = request::prove(self.caches, route, view, now).await;
+        let facts = request::gather(route, view, proven)?;
+        let interaction = facts.interaction.as_deref();
+        let named = interaction.map(crate::telemetry::clean);
+        said.step(
+            "interaction",
+            named.map_or("none named".into(), |id| id.into_owned()),
+        );
+        let shown = proof(config, &facts.proof, facts.verifier.as_deref());
+        said.step("proof", shown);
+        if let Proof::Valid(_) = &facts.proof {
+            for rule in &channel.matches {
+                let directory = &rule.directory.name;
+                let text = format!(
+                    "{} would be asked of {directory} first; taken for a match",
+                    rule.name
+                );
+                said.step("records", text);
+            }
+        }
+        let standing = standing(said, config, channel, self.supposed, now)?;
+
+        let forward = match decision::request(Asked {
+            route,
+            proof: &facts.proof,
+            standing: &standing,
+            named: interaction.is_some(),
+            challengeable: !arrived.opens,
+        }) {
+            ForRequest::Refuse(reason) => return Err(reason.into()),
+            ForRequest::Challenge { level, .. } => {
+                said.request = Some(Reason::LevelDemanded);
+                said.challenged = Some(level);
+                let level = config.level_name(level);
+                said.step(
+                    "verdict",
+                    format!("challenged, not forwarded: the route demands {level}"),
+                );
+                return Ok(());
+            }
+            ForRequest::Forward(forward) => forward,
+        };
+        let injected = forward.identity.as_ref().map(|identity| Injected {
+            config,
+            channel,
+            interaction: interaction.unwrap_or_default(),
+            identity,
+            login_time: standing.login_time.unwrap_or(now),
+            now,
+        });
         let level = match (&forward.identity, forward.log_in) {
             (Some(identity), true) => identity.level,
             _ => standing.level(),
@@ -314,172 +348,97 @@ pub async fn explain(
             named: interaction.is_some() || selector.is_some_and(Selector::needs_answer),
             foreign: standing.foreign,
         };
-        judge(&mut said, config, route, answer, asker)?;
+        self.go_on(said, arrived, &forward, injected, asker)
     }
-    Ok(said)
-}
 
-/// A request of the backend's to the client: what would be judged is the request.
-fn to_client(
-    mut said: Explanation,
-    config: &Config,
-    route: &Route,
-    request: &RequestView<'_>,
-    supposed: &Supposed,
-    now: Time,
-) -> Result<Explanation, String> {
-    let channel = &route.channel;
-    let view = webhook::view(request.headers, request.body);
-    let mut asker = Asker::ANONYMOUS;
-    let first = decision::answer(channel, &view, asker);
-    let body = request.body;
-    let there = |link: &Link| body.is_some_and(|body| link.is_in(request.headers, body));
-    let link = channel.link.as_ref().is_some_and(there);
-    if link || !matches!(first, ForAnswer::Release { .. }) {
-        let interaction = match webhook::interaction(route, request, &first) {
-            Ok(interaction) => interaction,
-            Err(reason) => return Ok(said.refuse(reason)),
+    /// What goes to the backend, and what becomes of the answer.
+    fn go_on(
+        &self,
+        said: &mut Explanation,
+        arrived: &Arrived<'_>,
+        forward: &Forward,
+        injected: Option<Injected<'_>>,
+        asker: Asker,
+    ) -> Result<(), Stop> {
+        let route = arrived.route;
+        self.edit(arrived, injected.as_ref())?;
+        said.request = Some(forward.reason);
+        said.forwarded = true;
+        if let Some(observed) = forward.observed {
+            said.step(
+                "observed",
+                format!(
+                    "would have been refused: {observed} — {}",
+                    observed.meaning()
+                ),
+            );
+        }
+        if forward.announce {
+            said.step("side call", "completes first");
+        }
+        let whose = forward.identity.as_ref();
+        let whose = whose.map_or("anonymous".into(), |identity| {
+            crate::telemetry::clean(identity.subject())
+        });
+        let signature = route.signatures.sign.as_ref();
+        let judged = match forward.judge {
+            true => "the answer is judged",
+            false => "the answer is not judged",
         };
-        let named = interaction.as_deref().map(crate::telemetry::clean);
-        said.step(
-            "interaction",
-            named.map_or("none named".into(), |id| id.into_owned()),
-        );
-        if interaction.is_some() {
-            let standing = standing(&mut said, config, channel, supposed, now)?;
-            asker = Asker {
-                level: standing.level(),
-                named: true,
-                foreign: false,
-            };
-        }
-    }
-    let verdict = verdict(&mut said, config, channel, &view, asker);
-    if let ForAnswer::Release { .. } = verdict {
-        linked(&mut said, channel, &view, asker);
-    }
-    said.request = Some(match &verdict {
-        ForAnswer::Release { reason, .. } | ForAnswer::Block(reason) => *reason,
-        ForAnswer::Challenge { .. } => Reason::Flagged,
-    });
-    said.forwarded = !matches!(verdict, ForAnswer::Block(_));
-    if let Some(signature) = route.signatures.sign.as_ref().filter(|_| said.forwarded) {
-        said.step("signed", format!("by {}", signature.name));
-    }
-    said.answer = Some(verdict);
-    Ok(said)
-}
+        let doing = [
+            Some(format!("forwarded, as {whose}")),
+            injected.map(|_| format!("injected: {}", injects(&route.channel))),
+            signature.map(|signature| format!("signed by {}", signature.name)),
+            forward.end.then(|| "the interaction ends".into()),
+            forward.log_out.then(|| "the login is taken away".into()),
+            Some(judged.into()),
+        ];
+        let doing: Vec<String> = doing.into_iter().flatten().collect();
+        said.step("verdict", doing.join("\n"));
 
-fn judge(
-    said: &mut Explanation,
-    config: &Config,
-    route: &Route,
-    answer: &Answer,
-    asker: Asker,
-) -> Result<(), String> {
-    let channel = &route.channel;
-    let status = StatusCode::from_u16(answer.status)
-        .map_err(|_| format!("{} is no status", answer.status))?;
-    let mut headers = HeaderMap::new();
-    for (name, value) in &answer.headers {
-        let name = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| format!("{name} is no header name"))?;
-        let value = HeaderValue::from_bytes(value)
-            .map_err(|_| format!("the header {name} has a value that cannot be sent"))?;
-        headers.append(name, value);
-    }
-    said.step("answer", format!("{status}, {} bytes", answer.body.len()));
-    let most = channel.inspection.max_body;
-    let body = Body::of(&headers, Bytes::from(answer.body.clone()), most);
-    let fits = answer.body.len() <= most;
-    let view = AnswerView {
-        status,
-        headers: &headers,
-        body: fits.then_some(&body),
-    };
-    let verdict = verdict(said, config, channel, &view, asker);
-    if let ForAnswer::Release { .. } = verdict {
-        linked(said, channel, &view, asker);
-        if stream::is_watched(route) && decision::watched(&view) != Candidate::No {
-            said.step("stream", "ends with the login of its customer");
+        // A message on a socket has a body only.
+        let message = self.answer.filter(|_| arrived.opens).map(|answer| Answer {
+            status: 200,
+            headers: Vec::new(),
+            body: answer.body.clone(),
+        });
+        match message.as_ref().or(self.answer).filter(|_| forward.judge) {
+            Some(answer) => self.judge(said, route, answer, asker),
+            None => Ok(()),
         }
     }
-    said.answer = Some(verdict);
-    Ok(())
-}
 
-fn verdict(
-    said: &mut Explanation,
-    config: &Config,
-    channel: &Channel,
-    view: &AnswerView<'_>,
-    asker: Asker,
-) -> ForAnswer {
-    let messages = decision::messages(channel, view, asker);
-    for (index, verdict) in messages.iter().enumerate() {
-        let text = told(config, channel, verdict);
-        said.step("message", format!("{}: {text}", index + 1));
-    }
-    for flag in channel.flags.iter().filter(|_| messages.is_empty()) {
-        let matches = if flag.matches(view) {
-            format!("matches, demands {}", config.level_name(flag.level(view)))
-        } else {
-            "does not match".to_owned()
-        };
-        let observed = if flag.observe { " (observed only)" } else { "" };
-        said.step("flag", format!("{}: {matches}{observed}", flag.name));
-    }
-    let verdict = decision::answer(channel, view, asker);
-    let text = told(config, channel, &verdict);
-    said.step(
-        "verdict",
-        match messages.is_empty() {
-            true => text,
-            false => format!("judged message by message; altogether {text}"),
-        },
-    );
-    verdict
-}
-
-fn told(config: &Config, channel: &Channel, verdict: &ForAnswer) -> String {
-    match verdict {
-        ForAnswer::Release { reason, strip } => {
-            let strip = if strip.is_empty() {
-                ""
-            } else {
-                ", the flag taken off"
-            };
-            format!("released{strip}: {reason} — {}", reason.meaning())
+    /// Whether the managed members can be taken out of the body, however it goes on.
+    fn edit(&self, arrived: &Arrived<'_>, injected: Option<&Injected<'_>>) -> Result<(), Reason> {
+        let (headers, body) = (&arrived.head.headers, &self.request.body);
+        match arrived.reading {
+            Reading::Passes => Ok(()),
+            Reading::Whole(_) => {
+                let members = injected.map(Injected::members).unwrap_or_default();
+                body::edit_body(self.config, headers, body, &members).map(drop)
+            }
+            Reading::Streams => {
+                let mut edit = BodyEdit::default();
+                edit.arm();
+                edit.chunk(self.config, headers, &mut Some(body.clone().into()), true)
+            }
         }
-        ForAnswer::Challenge { flag, level } => {
-            let name = channel.flags.get(*flag).map_or("", |flag| &*flag.name);
-            format!(
-                "withheld, challenged: flag {name} demands {}",
-                config.level_name(*level)
-            )
-        }
-        ForAnswer::Block(reason) => format!(
-            "withheld, answered with {}: {reason} — {}",
-            reason.status(),
-            reason.meaning()
-        ),
     }
 }
 
-/// Where a login link of the backend's own would become ours.
-fn linked(said: &mut Explanation, channel: &Channel, view: &AnswerView<'_>, asker: Asker) {
-    let there = |link: &Link| view.body.is_some_and(|body| link.is_in(view.headers, body));
-    if !channel.link.as_ref().is_some_and(there) {
-        return;
+impl Request {
+    fn head(&self) -> Result<RequestHeader, String> {
+        let (method, target) = (self.method.as_bytes(), self.target.as_bytes());
+        let mut head = RequestHeader::build(method, target, Some(self.headers.len()))
+            .map_err(|error| format!("the request line cannot be read: {error}"))?;
+        for (name, value) in &self.headers {
+            let value = HeaderValue::from_bytes(value)
+                .map_err(|_| format!("the header {name} has a value that cannot be sent"))?;
+            head.append_header(name.clone(), value)
+                .map_err(|error| format!("the header {name}: {error}"))?;
+        }
+        Ok(head)
     }
-    let possible = channel.login.is_some() && asker.named && !asker.foreign;
-    said.step(
-        "link",
-        match possible {
-            true => "the backend's login link is replaced by ours",
-            false => "the backend's login link stays: nobody could log in by ours",
-        },
-    );
 }
 
 fn proof(config: &Config, proof: &Proof, verifier: Option<&str>) -> String {

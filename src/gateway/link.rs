@@ -10,7 +10,7 @@ use super::State;
 use super::challenge;
 use super::exchange::Exchange;
 use crate::channel::Channel;
-use crate::decision::Asker;
+use crate::decision::{self, Asker};
 use crate::interaction::Leg;
 use crate::message::Body;
 use crate::reason::Reason;
@@ -33,10 +33,10 @@ pub(super) async fn rewrite(
         return Ok(None);
     };
     let body = Body::of(headers, body.clone(), channel.inspection.max_body);
-    if channel.login.is_none() || asker.foreign || !asker.named || !link.is_in(headers, &body) {
+    let Some(level) = decision::link(channel, headers, &body, asker) else {
         return Ok(None);
-    }
-    let url = challenge::url(state, session, exchange, link.level, leg).await?;
+    };
+    let url = challenge::url(state, session, exchange, level, leg).await?;
     exchange.reason = Reason::LinkRewritten;
     Ok(link.replace(headers, &body, &url))
 }

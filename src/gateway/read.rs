@@ -9,6 +9,7 @@ use pingora::proxy::Session;
 use super::exchange::Exchange;
 use super::respond;
 use crate::channel::{Enforcement, Kind, Owner, Resume, Route, Unreadable};
+use crate::config::Config;
 use crate::identity;
 use crate::message::Body;
 use crate::reason::Reason;
@@ -17,8 +18,55 @@ use crate::reason::Reason;
 const BUFFER: usize = 64 << 10;
 
 /// Longest body in bytes that is read on a route on which nothing but the managed
-/// members in it concerns us.
+/// members in it concerns us: cheaper than sending it on in chunks because its length may
+/// change.
 const SHORT_BODY: usize = 16 << 10;
+
+/// How a request's body goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// As it comes: nothing depends on it.
+    Passes,
+    /// As it comes, managed members taken out chunk by chunk.
+    Streams,
+    /// Once it is here as a whole, at most so many bytes.
+    Whole(usize),
+}
+
+impl Reading {
+    /// How the body of a request with these headers goes on, of which it is known whether
+    /// it is empty and perhaps how long it says that it is.
+    ///
+    /// # Errors
+    /// [`Reason::BadBody`] where it has to be read and comes in a coding.
+    pub(super) fn of(
+        config: &Config,
+        route: &Route,
+        headers: &HeaderMap,
+        empty: bool,
+        length: Option<usize>,
+    ) -> Result<Self, Reason> {
+        let reads = route.reads_body();
+        let webhook = route.kind == Kind::Webhook;
+        if !reads && (empty || config.managed_members.is_empty()) {
+            return Ok(Self::Passes);
+        }
+        if empty {
+            return Ok(Self::Whole(0));
+        }
+        if headers.contains_key(CONTENT_ENCODING) && !webhook {
+            return Err(Reason::BadBody);
+        }
+        if webhook && passes_unread(route, length) {
+            return Ok(Self::Passes);
+        }
+        Ok(match reads {
+            true => Self::Whole(route.longest_body()),
+            false if length.is_some_and(|length| length <= SHORT_BODY) => Self::Whole(SHORT_BODY),
+            false => Self::Streams,
+        })
+    }
+}
 
 /// Reads the body where something on this route depends on it, and arms the edit
 /// of a body that streams by.
@@ -27,41 +75,29 @@ pub(super) async fn read_body(
     exchange: &mut Exchange,
     route: &Route,
 ) -> pingora::Result<Result<(), Reason>> {
-    let reads = route.reads_body();
-    if !reads && exchange.config.managed_members.is_empty() {
-        return Ok(Ok(()));
-    }
-    if session.as_downstream_mut().is_body_empty() {
-        exchange.body = reads.then(|| Body::new(Bytes::new()));
-        return Ok(Ok(()));
-    }
+    let empty = session.as_downstream_mut().is_body_empty();
     let headers = &session.req_header().headers;
-    let webhook = route.kind == Kind::Webhook;
-    if headers.contains_key(CONTENT_ENCODING) && !webhook {
-        return Ok(Err(Reason::BadBody));
-    }
-    if webhook && passes_unread(route, content_length(headers)) {
-        return Ok(Ok(()));
-    }
-    if !reads && !is_short(headers) {
-        exchange.edit.arm();
-        return Ok(Ok(()));
-    }
-    respond::go_on(session).await?;
-    let most = if reads {
-        route.longest_body()
-    } else {
-        SHORT_BODY
+    let length = content_length(headers);
+    let most = match Reading::of(&exchange.config, route, headers, empty, length) {
+        Err(reason) => return Ok(Err(reason)),
+        Ok(Reading::Passes) => return Ok(Ok(())),
+        Ok(Reading::Streams) => {
+            exchange.edit.arm();
+            return Ok(Ok(()));
+        }
+        Ok(Reading::Whole(_)) if empty => {
+            exchange.body = Some(Body::new(Bytes::new()));
+            return Ok(Ok(()));
+        }
+        Ok(Reading::Whole(most)) => most,
     };
+    respond::go_on(session).await?;
     let limit = exchange.config.timeouts.body;
     let whole = tokio::time::timeout(limit, whole_body(session, most)).await;
     Ok(match whole.unwrap_or(Ok(Err(Reason::BodyTimeout)))? {
         Ok(body) => {
             let headers = &session.req_header().headers;
-            exchange.body = Some(match webhook {
-                true => Body::of(headers, body, route.channel.inspection.max_body),
-                false => Body::new(body),
-            });
+            exchange.body = Some(route.body(headers, body));
             Ok(())
         }
         Err(reason) => Err(reason),
@@ -122,18 +158,12 @@ async fn whole_body(session: &mut Session, most: usize) -> pingora::Result<Resul
 
 /// Whether a request of the backend's says that it is longer than what is read, and
 /// the channel lets such go on without a look at them.
-pub(super) fn passes_unread(route: &Route, length: Option<usize>) -> bool {
+fn passes_unread(route: &Route, length: Option<usize>) -> bool {
     let inspection = &route.channel.inspection;
     let most = route.longest_body();
     inspection.oversize == Unreadable::Release
         && !route.signatures.need_body()
         && length.is_some_and(|length| length > most)
-}
-
-/// Whether a body is so short that reading it in advance is cheaper than sending it
-/// on in chunks because its length may change.
-fn is_short(headers: &HeaderMap) -> bool {
-    content_length(headers).is_some_and(|length| length <= SHORT_BODY)
 }
 
 /// The length that a head announces, in bytes.
@@ -150,8 +180,16 @@ impl Exchange {
 }
 
 impl Route {
+    /// A request's body that was read as a whole. A webhook's may come in a coding.
+    pub(super) fn body(&self, headers: &HeaderMap, body: Bytes) -> Body {
+        match self.kind {
+            Kind::Webhook => Body::of(headers, body, self.channel.inspection.max_body),
+            _ => Body::new(body),
+        }
+    }
+
     /// Longest request body that is read, in bytes.
-    pub(super) fn longest_body(&self) -> usize {
+    fn longest_body(&self) -> usize {
         match self.kind {
             Kind::Webhook => self.max_body.min(self.channel.inspection.max_body),
             _ => self.max_body,

@@ -31,7 +31,15 @@ pub(in crate::gateway) fn asked<'r>(head: &RequestHeader, route: &'r Route) -> O
 /// Whether a socket may be opened in this way, and from there.
 pub(in crate::gateway) fn check(session: &mut Session, socket: &Socket) -> Result<(), Reason> {
     let bodiless = session.as_downstream_mut().is_body_empty();
-    let headers = &session.req_header().headers;
+    check_head(&session.req_header().headers, bodiless, socket)
+}
+
+/// The same by the request's headers and whether it has no body.
+pub(in crate::gateway) fn check_head(
+    headers: &HeaderMap,
+    bodiless: bool,
+    socket: &Socket,
+) -> Result<(), Reason> {
     if !socket.admits(headers) {
         return Err(Reason::ForeignOrigin);
     }

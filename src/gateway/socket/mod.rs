@@ -41,7 +41,7 @@ use crate::reason::Reason;
 use ends::{Backend, Customer};
 use relay::Relay;
 
-pub(super) use handshake::{asked, check};
+pub(super) use handshake::{asked, check, check_head};
 
 /// Opens connections for sockets. None is used twice.
 #[derive(Default)]
