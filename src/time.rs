@@ -49,6 +49,16 @@ impl std::ops::Add<Duration> for Time {
     }
 }
 
+impl std::ops::Sub<Duration> for Time {
+    type Output = Time;
+
+    /// Stops at the epoch.
+    fn sub(self, span: Duration) -> Time {
+        let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        Time(self.0.saturating_sub(millis))
+    }
+}
+
 impl fmt::Display for Time {
     /// RFC 3339 in UTC, to the second.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,46 +72,129 @@ impl fmt::Display for Time {
 
 /// Where the gateway gets the time from.
 ///
-/// The system clock is read once; after that a monotonic clock moves it, so a
-/// step of the system clock neither revives nor ends an interaction.
+/// What others wrote a time into (a token, a signed request) can only be compared with
+/// the system clock, and how long something lasts only be measured with a monotonic one.
+/// This clock is both: the monotonic clock moves it, and [`Clock::settle`], called now
+/// and then, sets it by the system clock where the two came apart: the system clock was
+/// set (NTP after a boot), or the machine slept. Forwards, lifetimes end sooner.
+/// Backwards, whoever keeps a [`Time`] has to set it back by as much, or what began
+/// then would last longer: see [`Step::Back`].
 #[derive(Clone, Debug)]
-pub enum Clock {
-    /// Real time: the epoch offset at start, and the monotonic instant it belongs to.
-    System(Time, Instant),
-    /// A clock that tests move by hand.
-    Manual(Arc<AtomicU64>),
+pub struct Clock(Arc<Source>);
+
+#[derive(Debug)]
+struct Source {
+    /// What the system clock said when the monotonic clock stood at zero, in
+    /// milliseconds since the epoch. It wraps where that was before the epoch.
+    base: AtomicU64,
+    ticks: Ticks,
+}
+
+/// The monotonic clock, and the system clock beside it.
+#[derive(Debug)]
+enum Ticks {
+    System(Instant),
+    Manual {
+        elapsed: AtomicU64,
+        /// As `base`, but it is what the system clock says now.
+        system: AtomicU64,
+    },
+}
+
+/// How a clock was set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It was behind by this much.
+    Forward(Duration),
+    /// It was ahead by this much. A kept [`Time`] means the same instant as before once
+    /// this is taken off it.
+    Back(Duration),
 }
 
 impl Clock {
-    /// Real time from now on.
-    #[expect(clippy::disallowed_methods, reason = "this is where time comes from")]
+    /// How far the system clock may be off before this one is set by it, in milliseconds.
+    const TOLERANCE: u64 = 1000;
+
+    /// Real time.
     pub fn system() -> Self {
-        let wall = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Self::System(Time::default() + wall, Instant::now())
+        Self::new(system_clock(), Ticks::System(Instant::now()))
     }
 
     /// A clock that stands at `start` until [`Clock::advance`] moves it.
     pub fn manual(start: Time) -> Self {
-        Self::Manual(Arc::new(AtomicU64::new(start.0)))
+        let (elapsed, system) = (AtomicU64::new(0), AtomicU64::new(start.0));
+        Self::new(start, Ticks::Manual { elapsed, system })
+    }
+
+    fn new(start: Time, ticks: Ticks) -> Self {
+        let base = AtomicU64::new(start.0);
+        Self(Arc::new(Source { base, ticks }))
     }
 
     /// The instant to hand to the core.
     pub fn now(&self) -> Time {
-        match self {
-            Self::System(wall, started) => *wall + started.elapsed(),
-            Self::Manual(millis) => Time(millis.load(Ordering::SeqCst)),
+        let base = self.0.base.load(Ordering::Relaxed);
+        Time(base.wrapping_add(self.0.ticks.elapsed()))
+    }
+
+    /// Sets the clock by the system clock, if that is off by more than a second; how.
+    pub fn settle(&self) -> Option<Step> {
+        let (now, system) = (self.now(), self.0.ticks.system());
+        if now.0.abs_diff(system.0) <= Self::TOLERANCE {
+            return None;
         }
+        let step = system.0.wrapping_sub(now.0);
+        self.0.base.fetch_add(step, Ordering::Relaxed);
+        Some(match system > now {
+            true => Step::Forward(system.since(now)),
+            false => Step::Back(now.since(system)),
+        })
     }
 
     /// Moves a manual clock forward; a system clock moves by itself.
     pub fn advance(&self, span: Duration) {
-        if let Self::Manual(millis) = self {
-            let target = Time(millis.load(Ordering::SeqCst)) + span;
-            millis.store(target.0, Ordering::SeqCst);
+        if let Ticks::Manual { elapsed, .. } = &self.0.ticks {
+            let target = Time(elapsed.load(Ordering::SeqCst)) + span;
+            elapsed.store(target.0, Ordering::SeqCst);
         }
     }
+
+    /// Sets the system clock beside a manual clock, which [`Clock::settle`] looks at.
+    pub fn set_system(&self, time: Time) {
+        if let Ticks::Manual { elapsed, system } = &self.0.ticks {
+            let base = time.0.wrapping_sub(elapsed.load(Ordering::SeqCst));
+            system.store(base, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Ticks {
+    /// Milliseconds of the monotonic clock.
+    fn elapsed(&self) -> u64 {
+        match self {
+            Self::System(started) => {
+                u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+            }
+            Self::Manual { elapsed, .. } => elapsed.load(Ordering::SeqCst),
+        }
+    }
+
+    /// The system clock.
+    fn system(&self) -> Time {
+        match self {
+            Self::System(_) => system_clock(),
+            Self::Manual { elapsed, system } => {
+                let base = system.load(Ordering::SeqCst);
+                Time(base.wrapping_add(elapsed.load(Ordering::SeqCst)))
+            }
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where time comes from")]
+fn system_clock() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    Time::default() + since.unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -130,5 +223,38 @@ mod tests {
         assert_eq!(clock.now(), clock.now());
         clock.advance(Duration::from_secs(2));
         assert_eq!(clock.now(), Time::from_secs(7));
+    }
+
+    #[test]
+    fn a_clock_follows_the_system_clock_when_it_settles() {
+        let clock = Clock::manual(Time::from_secs(5000));
+        assert_eq!(clock.settle(), None);
+        for (system, step) in [
+            (5001, None),
+            (4999, None),
+            (8600, Some(Step::Forward(Duration::from_secs(3600)))),
+            (5000, Some(Step::Back(Duration::from_secs(3600)))),
+            (0, Some(Step::Back(Duration::from_secs(5000)))),
+            (9000, Some(Step::Forward(Duration::from_secs(9000)))),
+        ] {
+            let before = clock.now();
+            clock.set_system(Time::from_secs(system));
+            assert_eq!(clock.now(), before, "before it settles");
+            assert_eq!(clock.settle(), step, "{system}");
+            assert_eq!(clock.settle(), None, "{system}");
+            let after = match step {
+                Some(_) => Time::from_secs(system),
+                None => before,
+            };
+            assert_eq!(clock.now(), after, "{system}");
+        }
+        // Both move on from there.
+        clock.advance(Duration::from_secs(10));
+        assert_eq!((clock.now(), clock.settle()), (Time::from_secs(9010), None));
+    }
+
+    #[test]
+    fn the_real_clock_is_the_systems() {
+        assert_eq!(Clock::system().settle(), None);
     }
 }

@@ -64,6 +64,7 @@ impl Keeper {
     }
 
     fn sweep(&self) {
+        self.state.settle();
         let config = self.state.config.load_full();
         let clocks = |channel: &str| config.channel(channel).map(|channel| &channel.clocks);
         let dropped = self.state.store.sweep(self.state.clock.now(), clocks);

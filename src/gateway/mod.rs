@@ -35,6 +35,7 @@
 //! | `server` | listeners, start and end |
 //! | `certificate` | a listener's certificate, which a reload reads again |
 //! | `keeper` | reload, what has run out, the end of a drain |
+//! | `settle` | the system clock is followed, and nothing lasts longer for it |
 //! | `admin` | the private listener |
 //! | `explain` | the way of a request that is only told of |
 
@@ -66,6 +67,7 @@ mod resend;
 mod respond;
 mod resume;
 mod server;
+mod settle;
 mod signed;
 mod socket;
 mod stream;

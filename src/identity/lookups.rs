@@ -69,6 +69,11 @@ impl<A: Clone + Send + Sync + 'static> Lookups<A> {
         lookup.wait().await
     }
 
+    /// Forgets the answers that are kept.
+    pub(super) fn forget(&self) {
+        lock(&self.0).answers = Expiring::new(Self::MAX_ANSWERS, Self::MAX_WEIGHT);
+    }
+
     #[cfg(test)]
     pub(super) fn is_idle(&self) -> bool {
         lock(&self.0).under_way.is_empty()

@@ -12,6 +12,7 @@ pub mod session;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -82,6 +83,14 @@ impl Caches {
             replays: jwt::ReplayCache::default(),
             outbound,
         }
+    }
+
+    /// The clock was set back: nothing counts longer for that. Sessions and records are
+    /// looked up again; used proofs are remembered until they run out by the clock.
+    pub fn set_back(&self, by: Duration) {
+        self.jwks.set_back(by);
+        self.sessions.0.forget();
+        self.records.0.forget();
     }
 }
 

@@ -121,7 +121,7 @@ type Answer = Result<Arc<Identity>, Reason>;
 /// Look-ups by channel, URL and SHA-256 of the cookie; concurrent ones become one.
 /// Bounded; what makes room for others is asked for again.
 #[derive(Debug, Default)]
-pub struct SessionCache(Lookups<Answer>);
+pub struct SessionCache(pub(in crate::identity) Lookups<Answer>);
 
 impl SessionCache {
     /// Who a session belongs to. Errors: `SessionUnknown`, `ProofClaim` for an answer

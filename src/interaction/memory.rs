@@ -187,6 +187,17 @@ impl Memory {
         dropped
     }
 
+    pub(super) fn set_back(&self, by: Duration) {
+        for mut slot in self.interactions.iter_mut() {
+            if let Some(interaction) = slot.as_mut() {
+                interaction.set_back(by);
+            }
+        }
+        for (at, _) in lock(&self.graves).iter_mut() {
+            *at = *at - by;
+        }
+    }
+
     pub(super) fn overdue(&self, most: usize, now: Time) -> Vec<Key> {
         let late = |slot: &Option<Interaction>| slot.as_ref().is_some_and(|i| i.is_overdue(now));
         self.interactions

@@ -19,6 +19,7 @@ mod owner;
 mod withheld;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::attempt::Attempts;
 use super::clocks::{Clocks, over};
@@ -123,6 +124,24 @@ impl Interaction {
             announced: false,
             owner: None,
             rare: None,
+        }
+    }
+
+    /// The clock was set back: what began lasts no longer for that.
+    pub(super) fn set_back(&mut self, by: Duration) {
+        let rare = self.rare.as_deref_mut();
+        let (challenge, proven) = rare.map_or((None, None), |rare| {
+            (rare.challenge.as_mut(), rare.proven.as_mut())
+        });
+        let times = [
+            Some(&mut self.started),
+            Some(&mut self.seen),
+            self.login.as_mut().map(|login| &mut login.at),
+            challenge.map(|challenge| &mut challenge.created),
+            proven.map(Proven::created),
+        ];
+        for time in times.into_iter().flatten() {
+            *time = *time - by;
         }
     }
 

@@ -3,6 +3,7 @@
 //! load, change, compare-and-swap. The in-memory store pays nothing for that.
 
 use std::fmt;
+use std::time::Duration;
 
 use arcstr::ArcStr;
 use tokio::sync::Notify;
@@ -139,6 +140,11 @@ impl Store {
     /// that has none any more go too.
     pub fn sweep<'c>(&self, now: Time, clocks: impl Fn(&str) -> Option<&'c Clocks>) -> usize {
         self.0.sweep(now, clocks)
+    }
+
+    /// The clock was set back: whatever is kept is as old as before.
+    pub fn set_back(&self, by: Duration) {
+        self.0.set_back(by);
     }
 
     /// At most so many interactions whose login URL's time is over, with nobody back.

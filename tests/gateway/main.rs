@@ -7,6 +7,7 @@ mod setup;
 
 mod botkit;
 mod chainlit;
+mod clock;
 mod direct_line;
 mod documented;
 mod doubles;

@@ -210,7 +210,8 @@ impl Relay<'_> {
     /// The customer that the handshake proved, at the level that this counts at now;
     /// only asked as long as the interaction is not known.
     pub(super) fn proven(&self, now: Time) -> Option<Arc<Identity>> {
-        let (identity, at) = self.proven.as_ref()?;
+        // Before it was proven: the clock was set back, and how far is not known here.
+        let (identity, at) = self.proven.as_ref().filter(|(_, at)| *at <= now)?;
         match self.channel.clocks.counts(identity.level, *at, now) {
             Level::ANONYMOUS => None,
             level if level == identity.level => Some(identity.clone()),

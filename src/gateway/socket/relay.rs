@@ -308,7 +308,8 @@ impl<'x> Relay<'x> {
         let Some(socket) = self.channel.socket.as_ref().filter(|_| !self.cut) else {
             return;
         };
-        if now.since(self.pinged) < socket.ping {
+        // Where the clock was set back, nobody waits until it has caught up.
+        if self.pinged <= now && now.since(self.pinged) < socket.ping {
             return;
         }
         self.pinged = now;

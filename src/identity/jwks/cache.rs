@@ -70,6 +70,17 @@ impl JwksCache {
             .ok_or(Reason::VerifierUnavailable)
     }
 
+    /// The clock was set back: a set is as old as before.
+    pub(crate) fn set_back(&self, by: Duration) {
+        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        for entry in sets.values_mut() {
+            entry.since = entry.since - by;
+            if let Some((begun, _)) = &mut entry.fetch {
+                *begun = *begun - by;
+            }
+        }
+    }
+
     fn with_entry<T>(&self, source: &JwksUrl, work: impl FnOnce(&mut Entry) -> T) -> T {
         let id = (source.url.clone(), source.algorithms.clone());
         let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);

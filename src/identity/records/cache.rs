@@ -15,7 +15,7 @@ use crate::time::Time;
 /// Answers of directories by channel, rule and the values asked for; concurrent
 /// questions for the same become one.
 #[derive(Debug, Default)]
-pub struct RecordCache(Lookups<Answer>);
+pub struct RecordCache(pub(in crate::identity) Lookups<Answer>);
 
 type Answer = Result<Option<Arc<Record>>, Fault>;
 

@@ -238,6 +238,15 @@ fn a_token_made_and_used_in_one_change_is_remembered() {
 }
 
 #[test]
+fn what_is_set_back_with_the_clock_ends_when_it_would_have() {
+    let store = Memory::with(10);
+    store.touch(&key(1), at(7200)).unwrap();
+    store.set_back(Duration::from_secs(3600));
+    assert_eq!(store.sweep(at(7199), |_| Some(&HOUR)), 0);
+    assert_eq!(store.sweep(at(7200), |_| Some(&HOUR)), 1);
+}
+
+#[test]
 fn spent_tokens_are_forgotten_after_a_day_and_never_too_many() {
     let store = Memory::new(ROOMY);
     store.challenge(&key(1), token(1), None);

@@ -37,6 +37,11 @@ impl Proven {
     }
 
     /// What it is bound with.
+    /// When the ticket was made.
+    pub(super) fn created(&mut self) -> &mut Time {
+        &mut self.ticket.created
+    }
+
     pub(super) fn ticket(&self) -> &Challenge {
         &self.ticket
     }

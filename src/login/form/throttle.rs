@@ -108,6 +108,15 @@ impl Throttle {
         self.lower(who, |_| 0);
     }
 
+    /// The clock was set back: nobody waits longer for that.
+    pub fn set_back(&self, by: Duration) {
+        let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        for row in rows.iter_mut() {
+            *row = row.saturating_sub(by);
+        }
+    }
+
     /// Lowers the places that say no more than what is known of this one.
     fn lower(&self, who: &Who, lower: impl Fn(u64) -> u64) {
         let mut rows = self.rows();

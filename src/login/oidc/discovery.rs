@@ -127,6 +127,17 @@ impl Providers {
     pub const COOLDOWN: Duration = Duration::from_secs(2);
     const MAX_BODY: usize = 256 * 1024;
 
+    /// The clock was set back: a document is as old as before.
+    pub fn set_back(&self, by: Duration) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for entry in known.values_mut() {
+            entry.since = entry.since - by;
+            if let Some((begun, _)) = &mut entry.fetch {
+                *begun = *begun - by;
+            }
+        }
+    }
+
     /// What an issuer announces. Error: [`Reason::ProviderUnavailable`] when it was
     /// never heard of and cannot be had now.
     pub async fn metadata(
