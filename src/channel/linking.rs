@@ -136,6 +136,9 @@ impl Back {
     }
 
     /// The place itself, which a browser goes to without a login.
+    ///
+    /// # Errors
+    /// [`Reason::LinkTarget`] when it is not the platform's.
     pub fn checked<'p>(&self, place: &'p str) -> Result<&'p str, Reason> {
         match self.leads_to_platform(place) {
             true => Ok(place),
@@ -144,6 +147,9 @@ impl Back {
     }
 
     /// The place with the ticket.
+    ///
+    /// # Errors
+    /// [`Reason::LinkTarget`] when it is not the platform's.
     pub fn with_ticket(&self, place: &str, ticket: &str) -> Result<String, Reason> {
         let place = self.checked(place)?;
         let joint = match place.split_once('?') {

@@ -66,6 +66,10 @@ impl Template {
     }
 
     /// Renders. In a URL no value can become a `.` or `..` segment of the path.
+    ///
+    /// # Errors
+    /// When a value would, when the text gets too long, and what else a value makes
+    /// impossible.
     pub fn render(&self, values: &Map<String, Value>) -> Result<String, String> {
         let text = self.print(values).map_err(|error| describe(&error))?;
         let path = text.split(['?', '#']).next().unwrap_or_default();
@@ -148,6 +152,9 @@ pub enum BodyTemplate {
 
 impl BodyTemplate {
     /// Renders the bytes.
+    ///
+    /// # Errors
+    /// Those of [`Template::render`].
     pub fn render(&self, values: &Map<String, Value>) -> Result<Vec<u8>, String> {
         match self {
             Self::Json(template) => {

@@ -41,6 +41,9 @@ pub struct Assertion {
 
 impl Assertion {
     /// Reads a PKCS #8 private key (P-256 or Ed25519) from PEM.
+    ///
+    /// # Errors
+    /// When it is no such key.
     pub fn from_pem(
         pem: &[u8],
         header: HeaderName,
@@ -64,6 +67,9 @@ impl Assertion {
 
     /// The JWT: `iss aud sub iat exp jti`, `channel`, `interaction`, `level`, and the
     /// claims under `claims`. It lasts a second at least.
+    ///
+    /// # Errors
+    /// When the key cannot sign.
     pub fn sign(
         &self,
         identity: &Identity,

@@ -84,6 +84,9 @@ pub fn verify(
 }
 
 /// The id of a message: what makes it the same one. Worth something once [`verify`] holds.
+///
+/// # Errors
+/// When the header is missing, came twice or is not text.
 pub fn id(headers: &HeaderMap) -> Result<&str, Refused> {
     single(headers, &ID)
 }

@@ -16,6 +16,9 @@ pub struct MemberPath(pub Vec<Box<str>>);
 
 impl MemberPath {
     /// Reads `$.metadata.customer`, `metadata.customer` or `$['odd name'].x`.
+    ///
+    /// # Errors
+    /// What is wrong with it, and at which character.
     pub fn parse(text: &str) -> Result<Self, String> {
         let error = |what: &str, rest: &str| {
             Err(format!(

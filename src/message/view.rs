@@ -68,6 +68,9 @@ impl Body {
     }
 
     /// The body as JSON.
+    ///
+    /// # Errors
+    /// When it cannot be decoded, or is not JSON.
     pub fn json(&self) -> Result<&Json, Malformed> {
         let parse = || match self.plain() {
             Ok(plain) => Json::parse(plain),

@@ -92,6 +92,10 @@ impl Provider {
 
     /// Asks the userinfo endpoint of an OpenID provider, where that is configured
     /// (section 5.3). What it says counts only if it speaks of the subject of the ID token.
+    ///
+    /// # Errors
+    /// Those of [`Provider::userinfo()`], and [`Reason::ProofClaim`] where it speaks of
+    /// somebody else.
     pub async fn more(
         &self,
         metadata: &Metadata,
@@ -113,6 +117,10 @@ impl Provider {
     }
 
     /// Asks the userinfo endpoint whose access token it is.
+    ///
+    /// # Errors
+    /// [`Reason::ProviderUnavailable`] when it cannot be reached, and
+    /// [`Reason::ProviderError`] when there is none or it answers anything but claims.
     pub async fn userinfo(
         &self,
         metadata: &Metadata,
