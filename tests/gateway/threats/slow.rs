@@ -163,9 +163,14 @@ fn a_backend_that_does_not_answer_is_not_waited_for() {
 fn an_idle_connection_is_closed() {
     let origin = backend();
     let gateway = gateway(&origin);
-    let mut wire = gateway.wire();
-    assert_eq!(wire.exchange(&Request::get("/plain/x")).status, 200);
-    assert!(wire.rest().is_empty());
+    for next in ["", "GET /pl"] {
+        let mut wire = gateway.wire();
+        for _ in 0..3 {
+            assert_eq!(wire.exchange(&Request::get("/plain/x")).status, 200);
+        }
+        wire.send(next);
+        assert!(wire.rest().is_empty(), "{next:?}");
+    }
     let mut client = h2::Client::connect(gateway.at.tls);
     assert_eq!(client.exchange(&Request::get("/plain/x")).status, 200);
     client.closed();
