@@ -189,15 +189,7 @@ fn limit(span: Option<Duration>) -> String {
 }
 
 fn line(route: &Route, config: &Config) -> String {
-    let kind = match route.kind {
-        Kind::Pass => "pass",
-        Kind::PreChat => "pre-chat",
-        Kind::Message => "message",
-        Kind::Webhook => "webhook",
-        Kind::Logout => "logout",
-        Kind::End => "end",
-        Kind::Deny => "deny",
-    };
+    let kind = route.kind.name();
     let methods: Vec<_> = route.methods.iter().map(|method| method.as_str()).collect();
     let methods = if methods.is_empty() {
         "any".into()

@@ -20,13 +20,13 @@ use crate::message::select::Source;
 const BODY: u64 = 64 << 20;
 
 const KINDS: &[(&str, Kind)] = &[
-    ("pass", Kind::Pass),
-    ("pre-chat", Kind::PreChat),
-    ("message", Kind::Message),
-    ("webhook", Kind::Webhook),
-    ("logout", Kind::Logout),
-    ("end", Kind::End),
-    ("deny", Kind::Deny),
+    (Kind::Pass.name(), Kind::Pass),
+    (Kind::PreChat.name(), Kind::PreChat),
+    (Kind::Message.name(), Kind::Message),
+    (Kind::Webhook.name(), Kind::Webhook),
+    (Kind::Logout.name(), Kind::Logout),
+    (Kind::End.name(), Kind::End),
+    (Kind::Deny.name(), Kind::Deny),
 ];
 
 const ENFORCEMENTS: &[(&str, Enforcement)] = &[
