@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use super::ForAnswer;
-use super::answer::{Asker, Finding, in_one, one};
+use super::answer::{Asker, one};
+use super::finding::{Finding, in_one};
 use crate::channel::{Channel, Flag, Items, Unreadable};
 use crate::message::elements::Elements;
 use crate::message::json::Malformed;

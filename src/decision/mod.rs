@@ -6,16 +6,19 @@
 //! cannot disagree.
 
 mod answer;
+mod candidate;
+mod finding;
 mod items;
 mod link;
+mod readable;
 mod request;
 mod stream;
 
-pub use answer::{
-    Asker, Candidate, Finding, ForAnswer, answer, candidate, findings, format, needed_login,
-    watched,
-};
+pub use answer::{Asker, ForAnswer, answer};
+pub use candidate::{Candidate, candidate, needed_login, watched};
+pub use finding::{Finding, findings};
 pub use items::{JudgedItems, items};
 pub use link::link;
+pub use readable::format;
 pub use request::{Asked, ForRequest, Forward, request};
 pub use stream::{StreamHead, messages};

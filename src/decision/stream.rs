@@ -6,7 +6,9 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::ForAnswer;
-use super::answer::{Asker, Finding, format, in_one, one};
+use super::answer::{Asker, one};
+use super::finding::{Finding, in_one};
+use super::readable::format;
 use crate::channel::Channel;
 use crate::message::stream::{Event, Piece};
 use crate::message::{AnswerView, Body};

@@ -1,0 +1,74 @@
+//! What can be read of an answer's body, and has to be, by what its head says of it.
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
+
+use crate::channel::Channel;
+use crate::message::coding::{Charset, Coding};
+use crate::message::stream::Format;
+
+/// Statuses that have no body (RFC 9110, sections 15.3.5, 15.4.5).
+pub(super) fn bodiless(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// Whether the head says that the body cannot be read, decoded or not.
+pub(super) fn is_unreadable(headers: &HeaderMap) -> bool {
+    let charset = match Charset::of(headers) {
+        Charset::Utf8 => false,
+        Charset::SingleByte => said_to_stream(headers).is_some(),
+        Charset::MultiByte | Charset::Odd => true,
+    };
+    charset || Coding::of(headers) == Coding::Unknown
+}
+
+/// How messages follow one another in a body that says that it is a stream. One that
+/// cannot be read is none.
+pub fn format(headers: &HeaderMap) -> Option<Format> {
+    said_to_stream(headers).filter(|_| !is_unreadable(headers))
+}
+
+pub(super) fn said_to_stream(headers: &HeaderMap) -> Option<Format> {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let kind = value.as_bytes().split(|byte| *byte == b';').next()?;
+    Format::of(kind.trim_ascii())
+}
+
+/// Whether the body says that it is JSON, or several of it (`application/json-seq`,
+/// a script around it, a multipart with it), or does not say what it is.
+pub(super) fn is_json(channel: &Channel, headers: &HeaderMap) -> bool {
+    media_type(headers).is_none_or(|kind| {
+        let kind = kind.to_ascii_lowercase();
+        ["json", "javascript", "event-stream"]
+            .iter()
+            .any(|word| kind.contains(word))
+            || kind.starts_with("multipart/")
+            || channel.inspection.json_types.has(&kind)
+    })
+}
+
+/// Whether the body begins like JSON, whatever it is called: lenient readers find
+/// something in what is none.
+pub(super) fn opens_json(body: &[u8]) -> bool {
+    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
+}
+
+/// Whether the body is of a type that is not judged.
+pub(super) fn passes_by(channel: &Channel, headers: &HeaderMap) -> bool {
+    media_type(headers).is_some_and(|kind| channel.inspection.pass_types.has(kind))
+}
+
+/// The media type; `None` unless there is exactly one readable
+/// `Content-Type`.
+fn media_type(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let kind = value.to_str().ok()?.split(';').map(str::trim).next();
+    kind.filter(|kind| !kind.is_empty())
+}
