@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use super::State;
 use super::challenge::{self, challenge_message};
 use super::exchange::Exchange;
+use super::handover::Handover;
 use super::notice;
 use super::verdict;
 use crate::channel::{Channel, Items, Release};
@@ -34,6 +35,8 @@ pub(super) struct Sorted {
     pub strip: Vec<usize>,
     /// The verdict that says the most.
     pub reason: Reason,
+    /// The messages in it that the store has no more.
+    pub handover: Option<Handover>,
 }
 
 /// An element, and what tells it from others.
@@ -163,13 +166,19 @@ impl Sorting<'_> {
         }
         // What is taken out of the store goes nowhere but into this answer: nothing may
         // fail after it.
-        let released = self.released(&flagged).await?;
-        let told = self.told().await;
+        let released = self.released().await?;
+        let mut handed = self.told().await;
+        let told = handed.iter().map(|notice| element(&notice.body).into());
+        let added = released
+            .iter()
+            .filter(|message| self.adds(message, &flagged));
+        let first: Vec<Bytes> = told
+            .chain(added.map(|message| message.body.clone()))
+            .collect();
+        handed.extend(released);
+        let handover = Handover::new(self.state, self.exchange, handed);
         let mut body = None;
-        let adds = !released.is_empty() || !told.is_empty();
-        if !flagged.is_empty() || adds || !linked.is_empty() {
-            let kept = released.iter().map(|message| &message.body);
-            let first: Vec<_> = told.iter().chain(kept).collect();
+        if !flagged.is_empty() || !first.is_empty() || !linked.is_empty() {
             let change = |index| {
                 if let Some(element) = linked.get(&index) {
                     return Some(element.clone());
@@ -181,26 +190,26 @@ impl Sorting<'_> {
                 }
             };
             let left = self.judged.elements.rewrite(self.plain, &first, change);
-            body = Some(self.written(left, first.len())?);
+            body = Some(self.written(left)?);
         }
         Ok(Sorted {
             body,
             strip: strip.into_iter().collect(),
             reason,
+            handover,
         })
     }
 
-    /// The body in the charset of the answer, with so many messages that are kept nowhere
-    /// else by now.
-    fn written(&self, left: Vec<u8>, taken: usize) -> Result<Bytes, Reason> {
+    /// The body in the charset of the answer.
+    fn written(&self, left: Vec<u8>) -> Result<Bytes, Reason> {
         let left = match self.body.is_widened() {
             true => escaped(left),
             false => left,
         };
         self.body.edited(left).ok_or_else(|| {
             tracing::error!(
-                request_id = %self.exchange.id(), channel = %self.channel.name, lost = taken,
-                "an answer could not be written, and released messages are lost with it"
+                request_id = %self.exchange.id(), channel = %self.channel.name,
+                "an answer could not be written"
             );
             Reason::AnswerUndecodable
         })
@@ -216,7 +225,7 @@ impl Sorting<'_> {
     }
 
     /// What there is to say of how a login ended.
-    async fn told(&self) -> Vec<Bytes> {
+    async fn told(&self) -> Vec<Withheld> {
         let (Some(route), Some(key)) = (self.exchange.route(), self.key()) else {
             return Vec::new();
         };
@@ -229,11 +238,11 @@ impl Sorting<'_> {
             evidence,
             &Leg::Poll,
         );
-        told.await.iter().map(|body| element(body).into()).collect()
+        told.await
     }
 
-    /// What was withheld and may be delivered now, unless it is in the answer anyway.
-    async fn released(&self, flagged: &[(usize, Level)]) -> Result<Vec<Withheld>, Reason> {
+    /// What was withheld and may be delivered now.
+    async fn released(&self) -> Result<Vec<Withheld>, Reason> {
         let Some(key) = self.key().filter(|_| self.asker.level > Level::ANONYMOUS) else {
             return Ok(Vec::new());
         };
@@ -251,16 +260,14 @@ impl Sorting<'_> {
                 }
                 None => Vec::new(),
             });
-        let mut released = update.await?;
+        update.await
+    }
+
+    /// Whether a message is not in the answer anyway.
+    fn adds(&self, message: &Withheld, flagged: &[(usize, Level)]) -> bool {
         let passes = |index: usize| !flagged.iter().any(|(at, _)| *at == index);
-        released.retain(|message| {
-            let mut elements = self.elements.iter().enumerate();
-            !elements.any(|(at, element)| Some(&element.id) == message.id.as_ref() && passes(at))
-        });
-        for _ in &released {
-            self.state.metrics.resumed(&self.channel.name, "released");
-        }
-        Ok(released)
+        let mut elements = self.elements.iter().enumerate();
+        !elements.any(|(at, element)| Some(&element.id) == message.id.as_ref() && passes(at))
     }
 
     /// Makes a login URL for what is flagged, unless one stands for all of it already:

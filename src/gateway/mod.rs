@@ -26,6 +26,7 @@
 //! | `resume` | after the login: replay, notice |
 //! | `notice` | after the login, or in place of it: how it ended, in the chat |
 //! | `release` | after the login: withheld messages go to the client |
+//! | `handover` | the same in an answer, a stream or on a socket: arrived, kept or reported |
 //! | `resend` | requests of these two, sent as all requests are |
 //! | `socket` | WebSockets: a relay that judges message by message |
 //! | `patience` | how long clients are waited for |
@@ -49,6 +50,7 @@ mod cork;
 mod endpoints;
 mod exchange;
 pub mod explain;
+mod handover;
 mod hold;
 mod inject;
 mod items;

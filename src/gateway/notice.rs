@@ -13,7 +13,7 @@ use super::{State, release};
 use crate::channel::outcome::{Ended, Outcomes};
 use crate::channel::{Channel, Login};
 use crate::config::Config;
-use crate::interaction::{Evidence, Identity, Interaction, Key, Leg, Redeemed};
+use crate::interaction::{Evidence, Identity, Interaction, Key, Leg, Redeemed, Withheld};
 use crate::reason::Reason;
 
 /// Tells the chat.
@@ -96,7 +96,7 @@ pub(super) async fn due(
     key: &Key,
     evidence: Evidence,
     leg: &Leg,
-) -> Vec<Bytes> {
+) -> Vec<Withheld> {
     if outcomes(channel).is_none() {
         return Vec::new();
     }
@@ -111,8 +111,7 @@ pub(super) async fn due(
         Some(interaction) => interaction.told(leg, evidence),
         None => Vec::new(),
     });
-    let told = told.await.unwrap_or_default();
-    told.into_iter().map(|notice| notice.body).collect()
+    told.await.unwrap_or_default()
 }
 
 /// Gives up a login URL whose time is over, where that is told on this leg.

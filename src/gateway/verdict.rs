@@ -98,8 +98,13 @@ pub(super) async fn carry_out(
         Ok(sorted) => sorted,
         Err(reason) => return refuse(session, exchange, channel, reason).await,
     };
-    if let Some(sorted) = sorted {
-        return release_sorted(session, exchange, channel, head, body, sorted).await;
+    if let Some(mut sorted) = sorted {
+        let handover = sorted.handover.take();
+        let written = release_sorted(session, exchange, channel, head, body, sorted).await;
+        if let Some(handover) = handover {
+            handover.settle(written.is_ok()).await;
+        }
+        return written;
     }
     let verdict = decision::answer(channel, &view, asker);
     match verdict {

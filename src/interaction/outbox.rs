@@ -102,13 +102,30 @@ impl Outbox {
             known.level = known.level.max(message.level);
             return Ok(());
         }
-        let fits = self.0.len() < bounds.messages
-            && self.weight().saturating_add(message.weight()) <= bounds.bytes;
-        if !fits {
+        if !self.fits(&message, bounds) {
             return Err(Reason::OutboxFull);
         }
         self.0.push(message);
         Ok(())
+    }
+
+    /// Puts messages that were handed out, oldest first, before those that came since;
+    /// returns those that do not fit any more, the newest.
+    pub(super) fn put_back(&mut self, messages: Vec<Withheld>, bounds: &Bounds) -> Vec<Withheld> {
+        let mut messages = messages.into_iter().enumerate();
+        for (place, message) in messages.by_ref() {
+            if !self.fits(&message, bounds) {
+                let rest = messages.map(|(_, message)| message);
+                return std::iter::once(message).chain(rest).collect();
+            }
+            self.0.insert(place, message);
+        }
+        Vec::new()
+    }
+
+    fn fits(&self, message: &Withheld, bounds: &Bounds) -> bool {
+        self.0.len() < bounds.messages
+            && self.weight().saturating_add(message.weight()) <= bounds.bytes
     }
 
     /// Whether a message with this id is kept on this leg.

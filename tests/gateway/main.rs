@@ -31,5 +31,6 @@ mod resume;
 mod sockets;
 mod streams;
 mod threats;
+mod undelivered;
 mod unread;
 mod webhooks;

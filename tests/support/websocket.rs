@@ -147,6 +147,11 @@ impl WebSocket {
         }
     }
 
+    /// Waits until something comes, and leaves most of it on the way.
+    pub fn peek(&mut self) {
+        assert!(!self.stream.fill_buf().unwrap().is_empty());
+    }
+
     /// Sends bytes as they are.
     pub fn send_raw(&mut self, bytes: &[u8]) {
         let _ = self.stream.get_mut().write_all(bytes);

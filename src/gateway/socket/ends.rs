@@ -73,6 +73,11 @@ impl<'s> Customer<'s> {
         !self.gone && (!self.out.is_empty() || downstream.has_pending_downstream_proxy_tasks())
     }
 
+    /// Whether something that was said is not on its way.
+    pub(super) fn owes(&self) -> bool {
+        self.is_full() || self.order.keeps_any()
+    }
+
     /// The connection is of no use any more.
     pub(super) fn give_up(&mut self) {
         (self.silent, self.gone) = (true, true);

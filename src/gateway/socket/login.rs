@@ -4,15 +4,19 @@ use super::ends::{Backend, Customer};
 use super::relay::{Relay, Way};
 use crate::channel::socket::Lapse;
 use crate::channel::{Enforcement, Login};
+use crate::gateway::handover::Handover;
 use crate::gateway::notice;
 use crate::gateway::request::call_values;
-use crate::interaction::{Leg, Level, Standing};
+use crate::interaction::{Leg, Level, Standing, Withheld};
 use crate::message::websocket::{Close, Event};
 use crate::reason::Reason;
 
 impl Relay<'_> {
     /// Looks how the interaction stands now, and acts on what has changed.
     pub(super) async fn look(&mut self, customer: &mut Customer<'_>, backend: &mut Backend) {
+        if self.has_closed(customer) {
+            return;
+        }
         let now = self.state.clock.now();
         let Some(key) = self.key().filter(|_| self.channel.keeps_state()) else {
             let counts = self.proven(now);
@@ -45,9 +49,8 @@ impl Relay<'_> {
             evidence,
             &Leg::Socket,
         );
-        for body in due.await {
-            customer.say(&Event::Text(body));
-        }
+        let due = due.await;
+        self.hand_over(due, customer);
         let before = std::mem::replace(&mut self.standing, standing);
         let logged_in = self.standing.identity.is_some()
             && (before.identity.is_none() || before.login_time != self.standing.login_time);
@@ -108,11 +111,14 @@ impl Relay<'_> {
     }
 
     /// Says what was withheld, as far as the login that counts reaches.
-    pub(super) async fn release(&self, customer: &mut Customer<'_>) {
+    pub(super) async fn release(&mut self, customer: &mut Customer<'_>) {
         let releases = self.channel.login.as_ref().and_then(Login::release);
         let (Some(_), Some(_), Some(key)) = (releases, &self.standing.identity, self.key()) else {
             return;
         };
+        if self.has_closed(customer) {
+            return;
+        }
         let (clocks, evidence) = (&self.channel.clocks, self.exchange.evidence);
         let now = self.state.clock.now();
         let released = self
@@ -123,9 +129,28 @@ impl Relay<'_> {
                 interaction.map(|i| i.release(|leg| *leg == Leg::Socket, clocks, evidence, now))
             })
             .await;
-        for message in released.ok().flatten().unwrap_or_default() {
-            self.state.metrics.resumed(&self.channel.name, "released");
-            customer.say(&Event::Text(message.body));
+        self.hand_over(released.ok().flatten().unwrap_or_default(), customer);
+    }
+
+    /// Says what the store has no more.
+    fn hand_over(&mut self, messages: Vec<Withheld>, customer: &mut Customer<'_>) {
+        for message in &messages {
+            customer.say(&Event::Text(message.body.clone()));
+        }
+        let handover = Handover::new(self.state, self.exchange, messages);
+        self.unsaid.extend(handover);
+    }
+
+    /// What was said is on the customer's connection, all of it.
+    pub(super) fn arrived(&mut self) {
+        self.unsaid.drain(..).for_each(Handover::arrived);
+    }
+
+    /// The customer is gone before all was said.
+    pub(super) async fn put_back(&mut self) {
+        // The newest first: what is put back stands before all that waits.
+        while let Some(handover) = self.unsaid.pop() {
+            handover.put_back().await;
         }
     }
 

@@ -11,6 +11,7 @@ use super::ends::{Backend, Customer, Turn};
 use crate::channel::{Channel, Route, Socket};
 use crate::gateway::State;
 use crate::gateway::exchange::Exchange;
+use crate::gateway::handover::Handover;
 use crate::interaction::store::Key;
 use crate::interaction::{Identity, Level, Standing};
 use crate::message::websocket::{Close, Event, Violation};
@@ -41,6 +42,8 @@ pub(super) struct Relay<'x> {
     pub(super) last: Option<Bytes>,
     /// The customer was asked to log in, and has not done so.
     pub(super) asked: Option<Asked>,
+    /// What was said and may not have left yet, of messages that nobody else has.
+    pub(super) unsaid: Vec<Handover>,
     /// It ends with a word of ours: nobody is listened to any more.
     cut: bool,
     /// When it ends in any case.
@@ -103,6 +106,7 @@ impl<'x> Relay<'x> {
             proven,
             last: None,
             asked: None,
+            unsaid: Vec::new(),
             cut: false,
             end: None,
             drain: None,
@@ -140,11 +144,13 @@ impl<'x> Relay<'x> {
             let (hears, reads) = (!backend.is_full(), !customer.is_full());
             tokio::select! {
                 turn = customer.turn(hears) => match turn {
-                    Turn::Written => {}
+                    Turn::Written if customer.owes() => {}
+                    Turn::Written => self.arrived(),
                     Turn::Moving => self.unheard[0] = 0,
                     Turn::Read => self.customer_spoke(&mut customer, &mut backend).await,
                     Turn::Gone => {
                         customer.give_up();
+                        self.put_back().await;
                         backend.silent = true;
                         self.ends_in(CUT);
                     }
@@ -180,6 +186,7 @@ impl<'x> Relay<'x> {
             }
         }
         let delivered = !customer.is_full();
+        self.put_back().await;
         let _ = tokio::time::timeout(CUT, backend.shut_down()).await;
         delivered
     }
@@ -281,6 +288,11 @@ impl<'x> Relay<'x> {
             request_id = %self.exchange.id(), channel = %self.channel.name,
             route = %self.route.name, verdict = reason.code(), "message"
         );
+    }
+
+    /// Whether nothing that is said now would be listened to by the customer.
+    pub(super) fn has_closed(&self, customer: &Customer<'_>) -> bool {
+        self.cut || customer.silent
     }
 
     /// Whether both ends have said all they had to say.

@@ -23,8 +23,8 @@ impl Passing<'_> {
         let (config, evidence) = (&self.exchange.config, self.exchange.evidence);
         let channel = &self.route.channel;
         let due = notice::due(self.state, config, channel, key, evidence, &Leg::Stream);
-        for body in at_once(due).unwrap_or_default() {
-            let bytes = self.stream.format.replace(&Event::default(), &body);
+        for notice in at_once(due).unwrap_or_default() {
+            let bytes = self.stream.format.replace(&Event::default(), &notice.body);
             self.out.extend_from_slice(&bytes);
         }
     }

@@ -105,6 +105,30 @@ impl Interaction {
         self.slim();
         released
     }
+
+    /// Takes back what was handed out and has not reached the customer, oldest first: it
+    /// comes before what is withheld since. Returns what it cannot keep: anything from
+    /// anybody but the owner, what the login that counts right now does not reach, and
+    /// what does not fit.
+    pub fn put_back(
+        &mut self,
+        messages: Vec<Withheld>,
+        bounds: &Bounds,
+        clocks: &Clocks,
+        evidence: Evidence,
+        now: Time,
+    ) -> Vec<Withheld> {
+        if !self.owned_by(evidence) {
+            return messages;
+        }
+        let level = self.level(clocks, now);
+        let reached = |message: &Withheld| message.level <= level;
+        let (messages, mut lost): (Vec<_>, Vec<_>) = messages.into_iter().partition(reached);
+        let rare = self.rare.get_or_insert_default();
+        lost.extend(rare.outbox.put_back(messages, bounds));
+        self.slim();
+        lost
+    }
 }
 
 #[cfg(test)]

@@ -26,6 +26,11 @@ impl Order {
             self.later.drain(..).for_each(|event| say(&event));
         }
     }
+
+    /// Whether anything waits for the end of a message.
+    pub fn keeps_any(&self) -> bool {
+        !self.later.is_empty()
+    }
 }
 
 #[cfg(test)]

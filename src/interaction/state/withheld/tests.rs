@@ -412,3 +412,58 @@ fn a_login_url_stands_for_messages_until_it_is_used_or_too_old() {
     i.stands_for((0..1000u64).map(|n| MessageHash(u128::from(n).to_be_bytes())));
     assert_eq!(i.weight() - before, MOST_CHALLENGED * 16);
 }
+
+/// What is taken out and put back at once, with what is withheld in between.
+fn put_back(i: &mut Interaction, evidence: Evidence, bounds: &Bounds, now: Time) -> Vec<String> {
+    let taken = i.release(|_| true, &CLOCKS, ALICE, at(2));
+    let since = message(Leg::Socket, 1, "since");
+    i.withhold(since, &ROOMY, Evidence::Unasked).unwrap();
+    let lost = i.put_back(taken, bounds, &CLOCKS, evidence, now);
+    let text = |message: Withheld| String::from_utf8(message.body.to_vec()).unwrap();
+    lost.into_iter().map(text).collect()
+}
+
+#[test]
+fn what_did_not_arrive_comes_before_what_is_withheld_since() {
+    let mut i = withholding(&[(1, "one"), (2, "two"), (1, "three")]);
+    log_in(&mut i, 2, at(1));
+    assert!(put_back(&mut i, ALICE, &ROOMY, at(3)).is_empty());
+    let all = ["one", "two", "three", "since"];
+    assert_eq!(released(&mut i, ALICE, at(3)), all);
+}
+
+#[test]
+fn only_what_the_customer_may_read_is_put_back() {
+    let usual = || {
+        let mut i = withholding(&[(1, "one"), (1, "two")]);
+        log_in(&mut i, 1, at(1));
+        i
+    };
+    let both = ["one", "two"];
+    let mut i = usual();
+    assert_eq!(put_back(&mut i, MALLORY, &ROOMY, at(3)), both);
+    let mut i = usual();
+    assert_eq!(put_back(&mut i, Evidence::Missing, &ROOMY, at(3)), both);
+    // The login has run out.
+    let mut i = usual();
+    assert_eq!(put_back(&mut i, ALICE, &ROOMY, at(101)), both);
+    // There is room for one beside the one that came since.
+    let bounds = Bounds {
+        messages: 2,
+        ..ROOMY
+    };
+    let mut i = usual();
+    assert_eq!(put_back(&mut i, ALICE, &bounds, at(3)), ["two"]);
+    assert_eq!(released(&mut i, ALICE, at(3)), ["one", "since"]);
+}
+
+#[test]
+fn a_logout_leaves_no_way_back() {
+    let mut i = withholding(&[(1, "one")]);
+    log_in(&mut i, 1, at(1));
+    let taken = i.release(|_| true, &CLOCKS, ALICE, at(2));
+    i.log_out();
+    assert_eq!(i.put_back(taken, &ROOMY, &CLOCKS, ALICE, at(3)).len(), 1);
+    log_in(&mut i, 1, at(4));
+    assert!(released(&mut i, ALICE, at(4)).is_empty());
+}

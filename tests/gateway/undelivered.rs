@@ -1,0 +1,122 @@
+//! Messages that a login let go, where the customer is gone when they are written: they
+//! come with the next answer or socket, or are reported.
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use crate::setup::{self, CANARY, OWNER};
+use crate::sockets;
+use crate::support::{Browser, Gateway, Listener, Origin, Reply, Seen, eventually};
+
+/// More than the buffers on the way to a customer take.
+const LONG: usize = 8 << 20;
+
+fn flagged(id: u32) -> String {
+    format!(r#"{{"id":{id},"text":"{CANARY}","authentication_required":true}}"#)
+}
+
+fn ids(answer: &str) -> Vec<Value> {
+    let answer: Value = serde_json::from_str(answer).unwrap();
+    let elements = answer["list"].as_array().unwrap().iter();
+    elements.map(|element| element["id"].clone()).collect()
+}
+
+/// Of the messages of the channel that were let go.
+fn resumed(gateway: &Gateway, outcome: &str) -> f64 {
+    let labels = [("channel", "web"), ("outcome", outcome)];
+    gateway.metrics().sum("chatgate_resumes", &labels)
+}
+
+/// A customer with two withheld messages, who has logged in and polls, but does not read
+/// the answer that brings them.
+fn polling() -> (Gateway, Browser, Listener, Arc<Mutex<String>>) {
+    let body = Arc::new(Mutex::new(String::new()));
+    let said = Arc::clone(&body);
+    let origin = Origin::start(move |_: &Seen| {
+        Reply::new(200, said.lock().unwrap().clone()).header("Content-Type", "application/json")
+    });
+    let tables = format!(
+        "{OWNER}[channel.web.items]\nat = \"$.list\"\nid = \"$.id\"\n\
+         [channel.web.inspect]\nmax_body = \"16MiB\"\n"
+    );
+    let gateway = Gateway::start(&setup::channel(&origin, "resume = \"release\"", &tables));
+    let mut ann = gateway.browser();
+    *body.lock().unwrap() = format!(r#"{{"list":[{},{}]}}"#, flagged(1), flagged(2));
+    let challenge = ann.get("/chat/ann/messages").json();
+    let url = challenge["list"][0]["challenge"].as_str().unwrap();
+    assert_eq!(gateway.site.log_in(url, "alice").status, 200);
+    *body.lock().unwrap() = json!({"list": [{"id": 3, "text": "x".repeat(LONG)}]}).to_string();
+    let unread = Listener::open(gateway.plain, "/chat/ann/messages", &ann);
+    *body.lock().unwrap() = r#"{"list":[]}"#.into();
+    (gateway, ann, unread, body)
+}
+
+#[test]
+fn what_a_polling_customer_did_not_get_comes_with_the_next_answer() {
+    let (gateway, mut ann, unread, body) = polling();
+    assert_eq!(ann.get("/chat/ann/messages").text(), r#"{"list":[]}"#);
+    drop(unread);
+    *body.lock().unwrap() = r#"{"list":[{"id":4}]}"#.into();
+    let shown = eventually("the messages come again", || {
+        let answer = ann.get("/chat/ann/messages").text();
+        answer.contains(CANARY).then_some(answer)
+    });
+    assert_eq!(ids(&shown), [1, 2, 4]);
+    assert_eq!(ids(&ann.get("/chat/ann/messages").text()), [4], "once");
+    assert_eq!(resumed(&gateway, "released"), 2.0);
+    assert_eq!(resumed(&gateway, "failed"), 0.0);
+}
+
+#[test]
+fn what_nobody_may_get_any_more_is_reported() {
+    let (gateway, mut ann, unread, _) = polling();
+    sockets::revoke(&gateway, "ann");
+    drop(unread);
+    eventually("the loss is counted", || {
+        (resumed(&gateway, "failed") == 2.0).then_some(())
+    });
+    assert_eq!(resumed(&gateway, "released"), 0.0);
+    assert_eq!(ann.get("/chat/ann/messages").text(), r#"{"list":[]}"#);
+}
+
+#[test]
+fn what_a_socket_could_not_say_is_said_by_the_next() {
+    let tables = format!("{OWNER}[channel.web.websocket]\nmax_message = \"16MiB\"\n");
+    let (gateway, origin) = sockets::with("resume = \"release\"", &tables);
+    let (mut customer, mut backend) = sockets::open(&gateway, &origin, "c1");
+    customer.say("hello");
+    backend.hear();
+    let secret = "x".repeat(100 << 10);
+    for text in ["one", "two"] {
+        let mut said = sockets::flagged(text);
+        said["padding"] = secret.clone().into();
+        backend.say_json(&said);
+    }
+    let url = sockets::challenged(&mut customer);
+    let cookie = customer.cookie();
+    let held = |gateway: &Gateway| gateway.metrics().sum("chatgate_store_bytes", &[]);
+    eventually("both are withheld", || {
+        (held(&gateway) > 200e3).then_some(())
+    });
+    std::thread::scope(|scope| {
+        let mut says = backend.copy();
+        scope.spawn(move || says.say(&"y".repeat(LONG)));
+        customer.peek();
+        assert_eq!(gateway.site.log_in(&url, "alice").status, 200);
+        eventually("they are let go", || (held(&gateway) < 50e3).then_some(()));
+        assert_eq!(resumed(&gateway, "released"), 0.0);
+        drop(customer);
+    });
+    drop(backend);
+    eventually("they wait again", || (held(&gateway) > 200e3).then_some(()));
+    let cookie = [("Cookie", &*cookie)];
+    let (mut customer, _backend) = sockets::open_with(&gateway, &origin, "/chat/c1/ws", &cookie);
+    for text in ["one", "two"] {
+        assert_eq!(customer.hear_json()["text"], text);
+    }
+    eventually("they are counted", || {
+        (resumed(&gateway, "released") == 2.0).then_some(())
+    });
+    assert_eq!(resumed(&gateway, "failed"), 0.0);
+}
