@@ -84,6 +84,11 @@ pub struct Channel {
 pub const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
 impl Channel {
+    /// Whether its interactions are worth remembering.
+    pub fn keeps_state(&self) -> bool {
+        self.login.is_some() || !self.verifiers.is_empty()
+    }
+
     /// What a logout from the operator's server is verified with, and how far its time
     /// may be from ours; `None` where the channel takes none.
     pub fn logout_keys(&self) -> Option<(&SecurityKeys, Duration)> {

@@ -7,11 +7,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
+use bytes::Bytes;
+use http::{HeaderMap, Method};
 
-use super::{Channel, Signatures, Upstream};
+use super::{Channel, Owner, Resume, Signatures, Upstream};
+use crate::identity::Verifier;
 use crate::interaction::Level;
-use crate::message::Selector;
+use crate::message::{Body, Selector};
 use tree::{Node, Pattern};
 
 /// What happens on a route.
@@ -106,6 +108,51 @@ impl Route {
             Enforcement::Required => self.level.max(Level(1)),
             _ => self.level,
         }
+    }
+
+    /// A request's body that was read as a whole. A webhook's may come in a coding.
+    pub fn body(&self, headers: &HeaderMap, body: Bytes) -> Body {
+        match self.kind {
+            Kind::Webhook => Body::of(headers, body, self.channel.inspection.max_body),
+            _ => Body::new(body),
+        }
+    }
+
+    /// Longest request body that is read, in bytes.
+    pub fn longest_body(&self) -> usize {
+        match self.kind {
+            Kind::Webhook => self.max_body.min(self.channel.inspection.max_body),
+            _ => self.max_body,
+        }
+    }
+
+    /// Whether something on this route depends on the request's body.
+    pub fn reads_body(&self) -> bool {
+        let channel = &self.channel;
+        let conversation = matches!(
+            self.kind,
+            Kind::Message | Kind::PreChat | Kind::Logout | Kind::End
+        );
+        let proves = self.enforcement != Enforcement::Off;
+        self.interaction
+            .as_ref()
+            .is_some_and(|selector| selector.needs_body())
+            || conversation && !channel.inject.members.is_empty()
+            || conversation
+                && matches!(&channel.owner, Some(Owner::Selector(selector)) if selector.needs_body())
+            || proves && channel.verifiers.iter().any(Verifier::needs_body)
+            || self.signatures.need_body()
+            || self.kind == Kind::Webhook
+            || self.kind == Kind::Message
+                && channel.login.as_ref().is_some_and(|login| {
+                    login.linking.is_some()
+                        || matches!(login.resume, Resume::Replay { .. })
+                        || login
+                            .challenge
+                            .captures
+                            .iter()
+                            .any(|(_, selector)| selector.needs_body())
+                })
     }
 }
 

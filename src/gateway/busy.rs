@@ -19,6 +19,11 @@ impl Busy {
         Self(state.clone())
     }
 
+    /// The process that it keeps.
+    pub(super) fn state(&self) -> &State {
+        &self.0
+    }
+
     /// Waits until the process is about to exit whatever is under way.
     pub(super) async fn last_call(&self, drain_timeout: Duration) {
         let mut draining = self.0.draining.subscribe();

@@ -55,10 +55,7 @@ pub(super) async fn demand(
         body: None,
     };
     let reply = challenge(state, session, exchange, &answer, level).await?;
-    let route = exchange.route().ok_or(Reason::Internal)?;
-    let headers = &session.req_header().headers;
-    let reply = reply.with_cors(route.channel.cors.as_ref(), headers);
-    Ok(exchange.reply_with_cookie(reply))
+    Ok(exchange.dress(reply, &session.req_header().headers))
 }
 
 /// The same in the place of a message that is one of several: itself it does not wait

@@ -5,16 +5,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
-
-use http::{HeaderMap, Method};
+use http::header::{CACHE_CONTROL, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, Method};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
 
 use super::State;
 use super::admit::Target;
 use super::body::BodyEdit;
+use super::busy::Busy;
 use super::hold::Hold;
 use super::patience::{self, Pace};
+use super::respond::Reply;
 use super::stream::{Stream, Watch};
-use crate::channel::{Kind, Route};
+use crate::channel::{Kind, Owner, Route};
 use crate::config::Config;
 use crate::decision::{Asker, Forward};
 use crate::interaction::store::Key;
@@ -26,7 +30,7 @@ use crate::time::Time;
 
 /// One exchange.
 pub(super) struct Exchange {
-    state: Arc<State>,
+    busy: Busy,
     /// The configuration it began with, kept to its end.
     pub config: Arc<Config>,
     number: u64,
@@ -96,11 +100,10 @@ pub(super) struct Asked {
 }
 
 impl Exchange {
-    pub(super) fn new(state: Arc<State>) -> Self {
-        state.in_flight.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn new(state: &Arc<State>) -> Self {
         Self {
             config: state.config.load_full(),
-            state,
+            busy: Busy::begin(state),
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             began: Instant::now(),
             asked: None,
@@ -144,7 +147,7 @@ impl Exchange {
 
     /// Names the exchange in logs and answers: unique across restarts.
     pub(super) fn id(&self) -> Id {
-        Id(self.state.started.millis(), self.number)
+        Id(self.busy.state().started.millis(), self.number)
     }
 
     /// Whether the answer is judged.
@@ -197,11 +200,73 @@ impl Exchange {
     pub(super) fn route(&self) -> Option<&Arc<Route>> {
         self.asked.as_ref().map(|asked| &asked.route)
     }
+
+    /// Refuses the request, or its answer, for this reason.
+    pub(super) fn refuse<'s>(
+        &mut self,
+        session: &'s mut Session,
+        reason: Reason,
+    ) -> impl Future<Output = pingora::Result<()>> + Send + use<'s> {
+        let reply = self.refusal(&session.req_header().headers, reason);
+        self.send(session, reply)
+    }
+
+    /// The refusal for a reason, which is that of the exchange then. `headers` are those
+    /// that came.
+    pub(super) fn refusal(&mut self, headers: &HeaderMap, reason: Reason) -> Reply {
+        self.reason = reason;
+        self.dress(Reply::refusal(reason, self.id()), headers)
+    }
+
+    /// The reply as the customer's browser needs it, once the route is known: the
+    /// channel's websites may read it, and it brings the owner's cookie.
+    pub(super) fn dress(&self, reply: Reply, headers: &HeaderMap) -> Reply {
+        let cors = self.route().and_then(|route| route.channel.cors.as_ref());
+        let reply = reply.with_cors(cors, headers);
+        // The interaction may be tied to the new cookie already.
+        match self.cookie_header() {
+            Some(value) => reply.with(SET_COOKIE, value),
+            None => reply,
+        }
+    }
+
+    /// Sends a reply of our own.
+    pub(super) fn send<'s>(
+        &mut self,
+        session: &'s mut Session,
+        reply: Reply,
+    ) -> impl Future<Output = pingora::Result<()>> + Send + use<'s> {
+        self.own_status = Some(reply.status.as_u16());
+        reply.send(session)
+    }
+
+    /// Puts the owner's cookie on a backend's answer, where one has to be set. A
+    /// cache that kept it would make strangers the owners of one chat.
+    pub(super) fn add_cookie(&self, head: &mut ResponseHeader) -> pingora::Result<()> {
+        if let Some(value) = self.cookie_header() {
+            head.append_header(SET_COOKIE, value)?;
+            head.insert_header(CACHE_CONTROL, "private, no-store")?;
+        }
+        Ok(())
+    }
+
+    /// `Set-Cookie` for the owner's cookie: one for the browser, not one per chat.
+    pub(super) fn cookie_header(&self) -> Option<HeaderValue> {
+        let value = self.new_cookie.as_ref()?;
+        let Owner::Cookie { secure } = self.route()?.channel.owner.as_ref()? else {
+            return None;
+        };
+        let name = Owner::cookie_name(*secure);
+        let secure = if *secure { "; Secure" } else { "" };
+        HeaderValue::from_str(&format!(
+            "{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}"
+        ))
+        .ok()
+    }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.state.in_flight.fetch_sub(1, Ordering::Relaxed);
         patience::end();
     }
 }

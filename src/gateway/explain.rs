@@ -17,7 +17,7 @@ use super::endpoints::{self, Endpoint};
 use super::inject::Injected;
 use super::read::Reading;
 use super::respond::{self, Reply};
-use super::{request, socket};
+use super::{facts, socket};
 use crate::channel::{Channel, Kind, Route};
 use crate::config::Config;
 use crate::decision::{self, Asked, Asker, ForAnswer, ForRequest, Forward};
@@ -287,17 +287,17 @@ impl Case<'_> {
         let Self { config, now, .. } = *self;
         let route = arrived.route;
         let channel = &route.channel;
-        let proven = request::prove(self.caches, route, view, now).await;
-        let facts = request::gather(route, view, proven)?;
+        let proven = facts::prove(self.caches, route, view, now).await;
+        let facts = facts::gather(route, view, &proven.proof)?;
         let interaction = facts.interaction.as_deref();
         let named = interaction.map(crate::telemetry::clean);
         said.step(
             "interaction",
             named.map_or("none named".into(), |id| id.into_owned()),
         );
-        let shown = proof(config, &facts.proof, facts.verifier.as_deref());
+        let shown = proof(config, &proven.proof, proven.verifier.as_deref());
         said.step("proof", shown);
-        if let Proof::Valid(_) = &facts.proof {
+        if let Proof::Valid(_) = &proven.proof {
             for rule in &channel.matches {
                 let directory = &rule.directory.name;
                 let text = format!(
@@ -311,7 +311,7 @@ impl Case<'_> {
 
         let forward = match decision::request(Asked {
             route,
-            proof: &facts.proof,
+            proof: &proven.proof,
             standing: &standing,
             named: interaction.is_some(),
             challengeable: !arrived.opens,

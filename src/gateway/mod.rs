@@ -4,18 +4,22 @@
 //!
 //! | file | phase |
 //! |---|---|
-//! | `proxy` | pingora's hooks, each a line or two of what follows |
+//! | `proxy` | pingora's hooks: when which of what follows has its turn |
 //! | `exchange` | what is known of one request and its answer |
 //! | `admit` | ambiguous targets, hosts, duplicated headers are refused |
 //! | `endpoints` | our own addresses: login return, `continue`, key set, page |
 //! | `read` | a request body is read as a whole where something depends on it |
-//! | `request` | route → body → interaction → proof → verdict → side call |
+//! | `request` | route → body → signature → proof → interaction → verdict |
+//! | `facts` | what a request says: its interaction, whose that is, who the customer is |
+//! | `interactions` | what it leaves on its interaction |
+//! | `side_call` | the backend is told of a login first |
 //! | `records` | the company's records have their say on who proved something |
 //! | `signed` | signatures of what comes are checked, of what leaves made |
 //! | `webhook` | the judgement on a request of the backend's to the client |
 //! | `inject` | managed headers and members off, verified ones on |
 //! | `body` | managed members and form fields off a body, verified ones in |
 //! | `peer` | how upstreams are reached |
+//! | `head` | what becomes of an answer, decided on its head |
 //! | `hold` | an answer that may be flagged is held back, head and all |
 //! | `verdict` | the judgement on a held answer, carried out |
 //! | `items` | the judgement on the elements of an answer with many messages |
@@ -50,9 +54,12 @@ mod cork;
 mod endpoints;
 mod exchange;
 pub mod explain;
+mod facts;
 mod handover;
+mod head;
 mod hold;
 mod inject;
+mod interactions;
 mod items;
 mod keeper;
 mod link;
@@ -70,6 +77,7 @@ mod respond;
 mod resume;
 mod server;
 mod settle;
+mod side_call;
 mod signed;
 mod socket;
 mod stream;

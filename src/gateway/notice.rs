@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 
-use super::request::call_values;
+use super::side_call::call_values;
 use super::{State, release};
 use crate::channel::outcome::{Ended, Outcomes};
 use crate::channel::{Channel, Login};

@@ -1,12 +1,13 @@
-//! pingora's hooks, each a line or two of the phases in this folder.
+//! pingora's hooks: when which of the phases in this folder has its turn, and what of a
+//! request goes on.
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
+use http::{HeaderMap, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::prelude::HttpPeer;
@@ -17,16 +18,14 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use super::State;
 use super::cork;
 use super::exchange::Exchange;
+use super::head::{self, Fate};
 use super::inject;
-use super::items;
 use super::patience;
 use super::request::{self, Step};
-use super::respond::{self, Reply};
+use super::respond;
 use super::socket::{self, Sockets};
 use super::stream::{self, Stream, Watch};
 use super::{signed, verdict, webhook};
-use crate::decision::{self, Candidate, ForAnswer};
-use crate::message::AnswerView;
 use crate::reason::Reason;
 
 /// The error by which a hook withdraws an answer whose verdict is already known.
@@ -40,11 +39,11 @@ pub(super) struct Proxy {
 
 #[async_trait]
 impl ProxyHttp for Proxy {
-    /// In a box: pingora moves it from future to future.
+    /// Boxed: pingora moves it from future to future.
     type CTX = Box<Exchange>;
 
     fn new_ctx(&self) -> Self::CTX {
-        Box::new(Exchange::new(self.state.clone()))
+        Box::new(Exchange::new(&self.state))
     }
 
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {
@@ -68,14 +67,13 @@ impl ProxyHttp for Proxy {
         match request::arrive(&self.state, session, exchange).await? {
             Step::Forward => Ok(false),
             Step::Socket => {
-                let (state, sockets) = (&self.state, &self.sockets);
-                // In a box of its own: this future is made, and moved, for every request.
-                Box::pin(socket::serve(state, sockets, session, exchange)).await?;
+                let served = socket::serve(&self.state, &self.sockets, session, exchange);
+                // Boxed: keeps the common future small.
+                Box::pin(served).await?;
                 Ok(true)
             }
             Step::Reply(reply) => {
-                exchange.own_status = Some(reply.status.as_u16());
-                reply.send(session).await?;
+                exchange.send(session, reply).await?;
                 Ok(true)
             }
         }
@@ -199,73 +197,17 @@ impl ProxyHttp for Proxy {
             session.set_ignore_info_resp(exchange.judged());
             return Ok(());
         }
-        if exchange.judged()
-            && let Some(route) = exchange.route().cloned()
-        {
-            let view = AnswerView {
-                status: head.status,
-                headers: &head.headers,
-                body: None,
-            };
-            let asker = verdict::asker(&self.state, exchange).await;
-            exchange.asker = asker;
-            let cap = route.channel.inspection.max_body;
-            let private = decision::needed_login(&route.channel, &view, asker.level);
-            let candidate = match exchange.binds_from_answer() {
-                true => Candidate::Yes,
-                false => decision::candidate(&route.channel, &view, asker.level),
-            };
-            let candidate = match candidate {
-                Candidate::No if stream::is_watched(&route) => decision::watched(&view),
-                candidate => candidate,
-            };
-            let candidate = match candidate {
-                Candidate::No
-                    if items::waits(&self.state, exchange, &head.headers, asker).await =>
-                {
-                    Candidate::Yes
+        if exchange.judged() {
+            let method = &session.req_header().method;
+            match head::judge(&self.state, method, head, exchange).await? {
+                Fate::Pass => {}
+                Fate::Hold(cap) => return exchange.hold.begin(session, head, cap),
+                Fate::Withhold(cap) => {
+                    exchange.hold.begin(session, head, cap)?;
+                    return Err(Error::explain(WITHHELD, "the head decides"));
                 }
-                candidate => candidate,
-            };
-            match candidate {
-                Candidate::No => {}
-                Candidate::Yes => {
-                    if session.req_header().method == Method::HEAD
-                        || head.status == StatusCode::NOT_MODIFIED
-                    {
-                        // The body that would decide is not there; what tells of it goes.
-                        verdict::forget_body(head);
-                    }
-                    return exchange.hold.begin(session, head, cap);
-                }
-                Candidate::Stream(_) if session.req_header().method == Method::HEAD => {
-                    verdict::forget_body(head);
-                }
-                Candidate::Stream(format) => Stream::begin(session, head, exchange, format)?,
-                Candidate::Opaque => Watch::begin(session, head, exchange)?,
-                Candidate::Unreadable => match decision::answer(&route.channel, &view, asker) {
-                    ForAnswer::Release { reason, strip } => {
-                        exchange.reason = reason;
-                        let watched = stream::is_watched(&route)
-                            && decision::watched(&view) == Candidate::Opaque;
-                        verdict::release_head(&route.channel, head, &strip, private)?;
-                        if watched {
-                            Watch::begin(session, head, exchange)?;
-                        }
-                    }
-                    ForAnswer::Challenge { .. } | ForAnswer::Block(_) => {
-                        let sized = head.headers.contains_key(CONTENT_LENGTH);
-                        exchange.hold.begin(session, head, cap)?;
-                        // What has no length may have no end to wait for.
-                        return match sized {
-                            true => Ok(()),
-                            false => Err(Error::explain(WITHHELD, "the head decides")),
-                        };
-                    }
-                },
-            }
-            if private && exchange.stream.is_none() {
-                head.insert_header(CACHE_CONTROL, "private, no-store")?;
+                Fate::Stream(format) => Stream::begin(session, head, exchange, format)?,
+                Fate::Watch => Watch::begin(session, head, exchange)?,
             }
         }
         exchange.add_cookie(head)?;
@@ -376,18 +318,9 @@ impl ProxyHttp for Proxy {
             }
             _ => {
                 let reason = exchange.withheld.unwrap_or_else(|| reason(error));
-                exchange.reason = reason;
-                self.state
-                    .metrics
-                    .failed(exchange.route().map(|route| &**route), reason);
-                let cors = exchange
-                    .route()
-                    .and_then(|route| route.channel.cors.as_ref());
-                let reply = Reply::refusal(reason, exchange.id())
-                    .with_cors(cors, &session.req_header().headers);
-                let reply = exchange.reply_with_cookie(reply);
-                exchange.own_status = Some(reply.status.as_u16());
-                reply.send(session).await
+                let route = exchange.route().map(|route| &**route);
+                self.state.metrics.failed(route, reason);
+                exchange.refuse(session, reason).await
             }
         };
         if let Err(error) = written {

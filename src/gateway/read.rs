@@ -8,9 +8,8 @@ use pingora::proxy::Session;
 
 use super::exchange::Exchange;
 use super::respond;
-use crate::channel::{Enforcement, Kind, Owner, Resume, Route, Unreadable};
+use crate::channel::{Kind, Route, Unreadable};
 use crate::config::Config;
-use crate::identity;
 use crate::message::Body;
 use crate::reason::Reason;
 
@@ -176,61 +175,5 @@ impl Exchange {
     pub(super) fn whole(&self) -> Option<&Bytes> {
         let read = self.body.as_ref().map(Body::bytes);
         self.edited.as_ref().or(read)
-    }
-}
-
-impl Route {
-    /// A request's body that was read as a whole. A webhook's may come in a coding.
-    pub(super) fn body(&self, headers: &HeaderMap, body: Bytes) -> Body {
-        match self.kind {
-            Kind::Webhook => Body::of(headers, body, self.channel.inspection.max_body),
-            _ => Body::new(body),
-        }
-    }
-
-    /// Longest request body that is read, in bytes.
-    fn longest_body(&self) -> usize {
-        match self.kind {
-            Kind::Webhook => self.max_body.min(self.channel.inspection.max_body),
-            _ => self.max_body,
-        }
-    }
-
-    /// Whether something on this route depends on the request's body.
-    pub(super) fn reads_body(&self) -> bool {
-        let channel = &self.channel;
-        let conversation = matches!(
-            self.kind,
-            Kind::Message | Kind::PreChat | Kind::Logout | Kind::End
-        );
-        let proves = self.enforcement != Enforcement::Off;
-        self.interaction
-            .as_ref()
-            .is_some_and(|selector| selector.needs_body())
-            || conversation && !channel.inject.members.is_empty()
-            || conversation
-                && matches!(&channel.owner, Some(Owner::Selector(selector)) if selector.needs_body())
-            || proves && channel.verifiers.iter().any(needs_body)
-            || self.signatures.need_body()
-            || self.kind == Kind::Webhook
-            || self.kind == Kind::Message
-                && channel.login.as_ref().is_some_and(|login| {
-                    login.linking.is_some()
-                        || matches!(login.resume, Resume::Replay { .. })
-                        || login
-                            .challenge
-                            .captures
-                            .iter()
-                            .any(|(_, selector)| selector.needs_body())
-                })
-    }
-}
-
-/// Whether a verifier looks for its proof in the request's body.
-fn needs_body(verifier: &identity::Verifier) -> bool {
-    match &verifier.kind {
-        identity::Kind::Jwt(jwt) => jwt.from.needs_body(),
-        identity::Kind::Hmac(hmac) => hmac.identifier.needs_body() || hmac.hash.needs_body(),
-        identity::Kind::Session(_) => false,
     }
 }

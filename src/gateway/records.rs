@@ -6,27 +6,10 @@ use std::sync::Arc;
 use super::State;
 use super::exchange::Exchange;
 use crate::channel::Channel;
-use crate::identity::Proof;
 use crate::identity::records::Verdict;
 use crate::interaction::Identity;
 use crate::reason::Reason;
 use crate::time::Time;
-
-/// A proof, once the records had their say; only a valid one is looked up.
-pub(super) async fn proven(
-    state: &State,
-    exchange: &Exchange,
-    channel: &Channel,
-    proof: Proof,
-    now: Time,
-) -> Proof {
-    match proof {
-        Proof::Valid(identity) => check(state, exchange, channel, identity, now)
-            .await
-            .map_or_else(Proof::Invalid, Proof::Valid),
-        proof => proof,
-    }
-}
 
 /// Who the customer is by the records of the channel, one match after the other: each
 /// sees what those before it have fetched.

@@ -14,7 +14,7 @@ use super::State;
 use super::body;
 use super::busy::Busy;
 use super::inject::{self, Injected};
-use super::request::call_values;
+use super::side_call::{announce, call_values};
 use super::{release, signed, verdict};
 use crate::channel::{Channel, Kind, Resume, Route};
 use crate::config::Config;
@@ -187,7 +187,7 @@ impl Replay {
             return Err(Reason::LevelTooLow);
         }
         if self.channel.side_call.is_some() {
-            super::request::announce(
+            announce(
                 &self.state,
                 &self.config,
                 &self.channel,

@@ -15,10 +15,10 @@ use super::State;
 use super::challenge::challenge;
 use super::exchange::Exchange;
 use super::hold::Held;
+use super::interactions;
 use super::items::{self, Sorted};
 use super::link;
-use super::request;
-use super::respond::{self, Reply};
+use super::respond;
 use super::stream::at_once;
 use crate::channel::{Channel, Kind, Unreadable};
 use crate::decision::{self, Asker, ForAnswer};
@@ -72,9 +72,7 @@ pub(super) async fn carry_out(
     held: Held,
 ) -> pingora::Result<()> {
     let Some(route) = exchange.route().cloned() else {
-        return Reply::refusal(Reason::Internal, exchange.id())
-            .send(session)
-            .await;
+        return exchange.refuse(session, Reason::Internal).await;
     };
     let channel = &route.channel;
     let Held {
@@ -90,13 +88,13 @@ pub(super) async fn carry_out(
     if route.kind == Kind::PreChat
         && let Err(reason) = bind(state, exchange, &view).await
     {
-        return refuse(session, exchange, channel, reason).await;
+        return exchange.refuse(session, reason).await;
     }
     let asker = asker(state, exchange).await;
     let sorted = items::sort_out(state, session, exchange, &view, asker).await;
     let sorted = match sorted {
         Ok(sorted) => sorted,
-        Err(reason) => return refuse(session, exchange, channel, reason).await,
+        Err(reason) => return exchange.refuse(session, reason).await,
     };
     if let Some(mut sorted) = sorted {
         let handover = sorted.handover.take();
@@ -109,9 +107,7 @@ pub(super) async fn carry_out(
     let verdict = decision::answer(channel, &view, asker);
     match verdict {
         // What is left of it is no answer any more.
-        ForAnswer::Release { .. } if over => {
-            refuse(session, exchange, channel, Reason::AnswerTooLarge).await
-        }
+        ForAnswer::Release { .. } if over => exchange.refuse(session, Reason::AnswerTooLarge).await,
         ForAnswer::Release { reason, strip } => {
             exchange.reason = reason;
             let of_head = session.req_header().method == Method::HEAD;
@@ -130,24 +126,21 @@ pub(super) async fn carry_out(
                     // A login URL is for one customer.
                     head.insert_header(CACHE_CONTROL, "private, no-store")?;
                 }
-                Err(reason) => return refuse(session, exchange, channel, reason).await,
+                Err(reason) => return exchange.refuse(session, reason).await,
             }
             exchange.add_cookie(&mut head)?;
             respond::write(session, head, body).await
         }
-        ForAnswer::Block(reason) => refuse(session, exchange, channel, reason).await,
+        ForAnswer::Block(reason) => exchange.refuse(session, reason).await,
         ForAnswer::Challenge { flag, level } => {
             match challenge(state, session, exchange, &view, level).await {
                 Ok(reply) => {
                     exchange.reason = Reason::Flagged;
                     tracing::debug!(request_id = %exchange.id(), flag = %channel.flags[flag].name, "challenged");
-                    let reply =
-                        reply.with_cors(channel.cors.as_ref(), &session.req_header().headers);
-                    let reply = exchange.reply_with_cookie(reply);
-                    exchange.own_status = Some(reply.status.as_u16());
-                    reply.send(session).await
+                    let reply = exchange.dress(reply, &session.req_header().headers);
+                    exchange.send(session, reply).await
                 }
-                Err(reason) => refuse(session, exchange, channel, reason).await,
+                Err(reason) => exchange.refuse(session, reason).await,
             }
         }
     }
@@ -175,20 +168,6 @@ async fn release_sorted(
     respond::write(session, head, body).await
 }
 
-async fn refuse(
-    session: &mut Session,
-    exchange: &mut Exchange,
-    channel: &Channel,
-    reason: Reason,
-) -> pingora::Result<()> {
-    exchange.reason = reason;
-    let reply = Reply::refusal(reason, exchange.id())
-        .with_cors(channel.cors.as_ref(), &session.req_header().headers);
-    let reply = exchange.reply_with_cookie(reply);
-    exchange.own_status = Some(reply.status.as_u16());
-    reply.send(session).await
-}
-
 /// Binds a proven identity to an interaction that only the answer names.
 async fn bind(
     state: &State,
@@ -213,7 +192,7 @@ async fn bind(
     let proven = exchange.forward.as_ref().filter(|forward| forward.log_in);
     match proven.and_then(|forward| forward.identity.clone()) {
         Some(identity) => {
-            request::log_in(
+            interactions::log_in(
                 state,
                 &route.channel,
                 &key,
@@ -224,7 +203,7 @@ async fn bind(
             .await?;
         }
         None => {
-            request::touch(state, &route.channel, &key, exchange.evidence, now).await;
+            interactions::touch(state, &route.channel, &key, exchange.evidence, now).await;
         }
     }
     exchange.key = Some(key);
@@ -434,39 +413,5 @@ pub(super) fn release_oversize(
             Error::e_explain(ErrorType::WriteError, "the customer does not read")
                 .map_err(|e: Box<Error>| e.into_down())
         }
-    }
-}
-
-impl Exchange {
-    /// Puts the owner's cookie on a backend's answer, where one has to be set. A
-    /// cache that kept it would make strangers the owners of one chat.
-    pub(super) fn add_cookie(&self, head: &mut ResponseHeader) -> pingora::Result<()> {
-        if let Some(value) = self.cookie_header() {
-            head.append_header(http::header::SET_COOKIE, value)?;
-            head.insert_header(CACHE_CONTROL, "private, no-store")?;
-        }
-        Ok(())
-    }
-
-    /// The reply with the owner's cookie on it, where one has to be set.
-    pub(super) fn reply_with_cookie(&self, reply: Reply) -> Reply {
-        match self.cookie_header() {
-            Some(value) => reply.with(http::header::SET_COOKIE, value),
-            None => reply,
-        }
-    }
-
-    /// `Set-Cookie` for the owner's cookie: one for the browser, not one per chat.
-    pub(super) fn cookie_header(&self) -> Option<HeaderValue> {
-        let value = self.new_cookie.as_ref()?;
-        let crate::channel::Owner::Cookie { secure } = self.route()?.channel.owner.as_ref()? else {
-            return None;
-        };
-        let name = crate::channel::Owner::cookie_name(*secure);
-        let secure = if *secure { "; Secure" } else { "" };
-        HeaderValue::from_str(&format!(
-            "{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}"
-        ))
-        .ok()
     }
 }

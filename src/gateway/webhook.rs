@@ -14,7 +14,7 @@ use pingora::proxy::Session;
 use super::State;
 use super::challenge::challenge;
 use super::exchange::Exchange;
-use super::{link, request, verdict};
+use super::{facts, link, verdict};
 use crate::channel::{Link, Login, Route};
 use crate::decision::{self, Asker, ForAnswer, Forward};
 use crate::interaction::Evidence;
@@ -110,7 +110,7 @@ async fn wait_for_turn(state: &State, exchange: &Exchange, route: &Route, header
     let (Some(release), Some(request)) = (release, exchange.view(headers)) else {
         return;
     };
-    if let Ok(Some(id)) = request::interaction(route, &request) {
+    if let Ok(Some(id)) = facts::interaction(route, &request) {
         let key = Key::new(&channel.name, &id);
         state.releases.over(&key, release.timeout).await;
     }
@@ -133,7 +133,7 @@ async fn linked(
     }
     if exchange.key.is_none() {
         let request = exchange.view(&session.req_header().headers);
-        let interaction = request::interaction(route, &request.ok_or(Reason::Internal)?)?;
+        let interaction = facts::interaction(route, &request.ok_or(Reason::Internal)?)?;
         exchange.key = interaction.map(|id| Key::new(&channel.name, &id));
         exchange.evidence = Evidence::Unasked;
     }
@@ -151,7 +151,7 @@ pub(super) fn interaction(
     request: &RequestView<'_>,
     verdict: &ForAnswer,
 ) -> Result<Option<String>, Reason> {
-    request::interaction(route, request).map_err(|reason| match verdict {
+    facts::interaction(route, request).map_err(|reason| match verdict {
         ForAnswer::Block(unreadable) if *unreadable != Reason::ChallengeImpossible => *unreadable,
         _ => reason,
     })

@@ -149,6 +149,15 @@ fn find<'v>(verifiers: &'v [Verifier], request: &RequestView<'_>) -> Option<Foun
 }
 
 impl Verifier {
+    /// Whether it looks for its proof in a request's body.
+    pub fn needs_body(&self) -> bool {
+        match &self.kind {
+            Kind::Jwt(jwt) => jwt.from.needs_body(),
+            Kind::Hmac(hmac) => hmac.identifier.needs_body() || hmac.hash.needs_body(),
+            Kind::Session(_) => false,
+        }
+    }
+
     fn find(&self, request: &RequestView<'_>) -> Result<Option<Evidence<'_>>, Reason> {
         Ok(match &self.kind {
             Kind::Jwt(jwt) => match jwt.from.request(request)? {

@@ -6,7 +6,7 @@ use crate::channel::socket::Lapse;
 use crate::channel::{Enforcement, Login};
 use crate::gateway::handover::Handover;
 use crate::gateway::notice;
-use crate::gateway::request::call_values;
+use crate::gateway::side_call::call_values;
 use crate::interaction::{Leg, Level, Standing, Withheld};
 use crate::message::websocket::{Close, Event};
 use crate::reason::Reason;

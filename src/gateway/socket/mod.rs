@@ -35,7 +35,6 @@ use pingora::{Error, ErrorType};
 use super::State;
 use super::exchange::Exchange;
 use super::peer::Peers;
-use super::respond::Reply;
 use crate::channel::Route;
 use crate::reason::Reason;
 use ends::{Backend, Customer};
@@ -95,14 +94,12 @@ async fn refuse(
     exchange: &mut Exchange,
     refusal: Refusal,
 ) -> pingora::Result<()> {
-    let reason = refusal.reason;
-    exchange.reason = reason;
-    let route = exchange.route().cloned();
-    state.metrics.failed(route.as_deref(), reason);
-    let mut reply = exchange.reply_with_cookie(Reply::refusal(reason, exchange.id()));
-    reply.status = refusal.status;
-    exchange.own_status = Some(reply.status.as_u16());
-    reply.send(session).await
+    let Refusal { reason, status } = refusal;
+    let route = exchange.route().map(|route| &**route);
+    state.metrics.failed(route, reason);
+    let mut reply = exchange.refusal(&session.req_header().headers, reason);
+    reply.status = status;
+    exchange.send(session, reply).await
 }
 
 /// Connects to the backend and shakes hands with it.
