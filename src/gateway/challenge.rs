@@ -103,7 +103,10 @@ pub(super) async fn ask(
     let urls = issue(state, exchange, level, held, message, now).await?;
     let values = values(exchange, session, answer, login, &urls, level, now)?;
     let reply = exchange.template(login).reply(&values).map_err(|error| {
-        tracing::error!(channel = %channel.name, %error, "the challenge could not be written");
+        tracing::error!(
+            request_id = %exchange.id(), channel = %channel.name, %error,
+            "the challenge could not be written"
+        );
         Reason::ChallengeImpossible
     })?;
     if let Some(leg) = leg.filter(|_| tells) {

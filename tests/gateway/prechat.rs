@@ -446,3 +446,29 @@ fn a_refusal_says_of_a_proof_that_it_is_invalid_only_where_one_came() {
     let said = bad.header("www-authenticate");
     assert_eq!(said, Some("Bearer error=\"invalid_token\""));
 }
+
+#[test]
+fn a_key_of_several_channels_is_published_once() {
+    let origin = backend();
+    let assertion = |channel: &str, key: &str| {
+        let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys");
+        format!(
+            "[channel.{channel}.inject.assertion]\nheader = \"X-Customer\"\nissuer = \"us\"\n\
+             audience = \"bot\"\nkey = {{ file = \"{keys}/{key}.pem\" }}\n"
+        )
+    };
+    let web = channel(&origin, "", OWNER);
+    let of = |name: &str, key: &str| {
+        let (_, channel) = web.split_once("[channel.web]").unwrap();
+        let channel = format!("[channel.web]{channel}")
+            .replace("channel.web", &format!("channel.{name}"))
+            .replace("path = \"/", &format!("path = \"/{name}/"));
+        channel + &assertion(name, key)
+    };
+    let (upstream, _) = web.split_once("[channel.web]").unwrap();
+    let channels = [("a", "p256-a"), ("b", "ed25519-a"), ("c", "p256-a")];
+    let channels = channels.map(|(name, key)| of(name, key)).concat();
+    let gateway = Gateway::start(&format!("{upstream}{channels}"));
+    let keys = gateway.browser().get("/.chatgate/jwks.json").json();
+    assert_eq!(keys["keys"].as_array().unwrap().len(), 2, "{keys}");
+}

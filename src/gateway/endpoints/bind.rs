@@ -13,13 +13,13 @@ use super::super::exchange::Exchange;
 use super::super::read;
 use super::super::respond::Reply;
 use super::super::{notice, resume};
+use super::located::Located;
 use super::page::Style;
 use super::resumed::evidence;
 use super::{form, linking, outcome};
 use crate::channel::{Binding, Channel, Ended};
 use crate::config::Config;
-use crate::interaction::{Evidence, Key, TokenHash, Unbound};
-use crate::login::LoginToken;
+use crate::interaction::{Evidence, Unbound};
 use crate::reason::Reason;
 use crate::time::Time;
 
@@ -38,19 +38,18 @@ pub(super) async fn asked(
         Err(reason) => Err(reason),
         Ok(bound) => match bound.binding() {
             Binding::Linked => {
-                let (channel, key) = (&bound.channel, &bound.key);
-                return linking::hand_over(state, exchange, channel, key, ticket, &headers).await;
+                return linking::hand_over(state, exchange, &bound.at, &headers).await;
             }
             Binding::Confirm => match bound.unbound(state).await {
                 Ok(unbound) => {
                     exchange.reason = Reason::LoginUnbound;
-                    let style = Style::of(&exchange.config, &bound.channel.name, &headers);
-                    return page(&style, &bound.channel, &unbound, state.clock.now());
+                    let style = Style::of(&exchange.config, &bound.at.channel.name, &headers);
+                    return page(&style, &bound.at.channel, &unbound, state.clock.now());
                 }
                 Err(reason) => Err(reason),
             },
             Binding::SameBrowser | Binding::Off => {
-                let shown = evidence(&bound.channel, &headers);
+                let shown = evidence(&bound.at.channel, &headers);
                 bound.bind(state, exchange, Some(shown)).await
             }
         },
@@ -85,30 +84,17 @@ pub(super) async fn answered(
 
 /// A ticket, and the chat that its login is about to be bound to.
 struct Bound {
-    ticket: TokenHash,
-    key: Key,
-    channel: Arc<Channel>,
+    at: Located,
 }
 
 impl Bound {
     async fn find(state: &State, exchange: &mut Exchange, ticket: &str) -> Result<Self, Reason> {
-        let ticket = LoginToken::parse(ticket)
-            .ok_or(Reason::TokenUnknown)?
-            .hash();
-        let key = state.store.locate(&ticket).await?;
-        let channel = exchange.config.channel(key.channel()).cloned();
-        let channel = channel.ok_or(Reason::TokenUnknown)?;
-        exchange.endpoint = Some(("bind", channel.name.to_string()));
-        exchange.key = Some(key.clone());
-        Ok(Self {
-            ticket,
-            key,
-            channel,
-        })
+        let at = Located::find(state, exchange, "bind", ticket).await?;
+        Ok(Self { at })
     }
 
     fn binding(&self) -> Binding {
-        let login = self.channel.login.as_ref();
+        let login = self.at.channel.login.as_ref();
         // A reload may have taken the login away: then nobody is let in by a word.
         login.map_or(Binding::SameBrowser, |login| login.binding)
     }
@@ -118,10 +104,10 @@ impl Bound {
         let look = |interaction: Option<&crate::interaction::Interaction>| {
             interaction
                 .ok_or(Reason::TokenRevoked)?
-                .unbound(&self.ticket, now)
+                .unbound(&self.at.hash, now)
         };
-        let clocks = &self.channel.clocks;
-        state.store.read(&self.key, clocks, now, look).await?
+        let clocks = &self.at.channel.clocks;
+        state.store.read(&self.at.key, clocks, now, look).await?
     }
 
     async fn bind(
@@ -131,22 +117,22 @@ impl Bound {
         evidence: Option<Evidence>,
     ) -> Result<Reason, Reason> {
         let now = state.clock.now();
-        let clocks = &self.channel.clocks;
+        let clocks = &self.at.channel.clocks;
         let bound = state
             .store
-            .update(&self.key, clocks, now, |slot| {
+            .update(&self.at.key, clocks, now, |slot| {
                 let interaction = slot.as_mut().ok_or(Reason::TokenRevoked)?;
-                interaction.bind(&self.ticket, evidence, clocks, now)
+                interaction.bind(&self.at.hash, evidence, clocks, now)
             })
             .await?;
-        let (config, channel, key) = (&exchange.config, &self.channel, &self.key);
+        let (config, channel, key) = (&exchange.config, &self.at.channel, &self.at.key);
         notice::tell_bound(state, config, channel, key, &bound).await;
         let (redeemed, identity) = bound?;
         resume::after_login(
             state,
             &exchange.config,
-            &self.channel,
-            &self.key,
+            &self.at.channel,
+            &self.at.key,
             identity,
             redeemed,
             now,
@@ -158,14 +144,17 @@ impl Bound {
         let now = state.clock.now();
         let disown = |slot: &mut Option<crate::interaction::Interaction>| {
             slot.as_mut().ok_or(Reason::TokenRevoked)?.disown(
-                &self.ticket,
+                &self.at.hash,
                 Reason::LoginCancelled,
                 now,
             )
         };
-        let clocks = &self.channel.clocks;
-        state.store.update(&self.key, clocks, now, disown).await??;
-        let (channel, key) = (&self.channel, &self.key);
+        let clocks = &self.at.channel.clocks;
+        state
+            .store
+            .update(&self.at.key, clocks, now, disown)
+            .await??;
+        let (channel, key) = (&self.at.channel, &self.at.key);
         notice::tell(state, config, channel, key, Ended::Cancel, None).await;
         Ok(Reason::LoginCancelled)
     }

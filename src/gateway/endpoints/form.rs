@@ -15,12 +15,13 @@ use super::super::State;
 use super::super::exchange::Exchange;
 use super::super::read;
 use super::super::respond::Reply;
+use super::located::Located;
 use super::page::{Style, origin};
 use super::{outcome, provider};
 use crate::channel::{Channel, Login, LoginForm};
 use crate::config::Config;
 use crate::directory::{Fault, Ldap, Record};
-use crate::interaction::{Identity, Interaction, Key, Level, TokenHash};
+use crate::interaction::{Identity, Interaction, Level};
 use crate::login::LoginToken;
 use crate::login::form::look::Look;
 use crate::login::form::throttle::Who;
@@ -28,38 +29,22 @@ use crate::login::form::{MAX_FORM, Sent, is_sealed, seal};
 use crate::message::network;
 use crate::reason::Reason;
 use crate::secret::{self, Secret};
+use crate::telemetry::Id;
 
 /// A login URL that leads to our own page.
 pub(super) struct Asked {
-    token: TokenHash,
-    key: Key,
-    channel: Arc<Channel>,
-}
-
-/// The page that a login URL leads to; `None` where it leads elsewhere. The error is
-/// why it leads nowhere.
-pub(super) async fn find(
-    state: &State,
-    exchange: &mut Exchange,
-    token: &str,
-) -> Result<Option<Asked>, Reason> {
-    let token = LoginToken::parse(token).ok_or(Reason::TokenUnknown)?.hash();
-    let key = state.store.locate(&token).await?;
-    let channel = exchange.config.channel(key.channel()).cloned();
-    let channel = channel.ok_or(Reason::TokenUnknown)?;
-    if channel.login.as_ref().and_then(Login::form).is_none() {
-        return Ok(None);
-    }
-    exchange.endpoint = Some(("login", channel.name.to_string()));
-    exchange.key = Some(key.clone());
-    Ok(Some(Asked {
-        token,
-        key,
-        channel,
-    }))
+    at: Located,
 }
 
 impl Asked {
+    /// A login URL of a channel with such a page; any other is given back.
+    pub(super) fn new(at: Located) -> Result<Self, Located> {
+        match at.channel.login.as_ref().and_then(Login::form) {
+            Some(_) => Ok(Self { at }),
+            None => Err(at),
+        }
+    }
+
     /// Shows the page. Whoever only looks changes nothing.
     pub(super) async fn show(
         &self,
@@ -68,12 +53,12 @@ impl Asked {
         headers: &HeaderMap,
     ) -> Reply {
         let now = state.clock.now();
-        let clocks = &self.channel.clocks;
+        let clocks = &self.at.channel.clocks;
         let look = |interaction: Option<&Interaction>| {
             let interaction = interaction.ok_or(Reason::TokenRevoked)?;
-            interaction.open(&self.token, now)
+            interaction.open(&self.at.hash, now)
         };
-        let open = state.store.read(&self.key, clocks, now, look).await;
+        let open = state.store.read(&self.at.key, clocks, now, look).await;
         match open.and_then(|open| open) {
             Ok(_) => self.page(exchange, headers, "", None),
             Err(reason) => provider::refuse(exchange, headers, reason),
@@ -137,7 +122,7 @@ impl Asked {
         let form =
             form.is_some_and(|kind| kind.eq_ignore_ascii_case("application/x-www-form-urlencoded"));
         let browser = provider::cookie(headers, is_secure(config));
-        let sealed = |browser| is_sealed(&browser, &self.token, sent.seal());
+        let sealed = |browser| is_sealed(&browser, &self.at.hash, sent.seal());
         form && !foreign(config, headers) && browser.is_some_and(sealed)
     }
 
@@ -157,7 +142,7 @@ impl Asked {
         }
         let now = state.clock.now();
         let throttle = &state.throttle;
-        let customer = Who::name(&self.channel.name, name);
+        let customer = Who::name(&self.at.channel.name, name);
         let throttled = |wait| Denied {
             reason: Reason::LoginThrottled,
             wait: Some(wait),
@@ -167,12 +152,12 @@ impl Asked {
             .map_err(throttled)?;
         let wait = throttle.take(&customer, form.per_name, now);
         wait.map_err(throttled)?;
-        let clocks = &self.channel.clocks;
+        let clocks = &self.at.channel.clocks;
         let begun = state
             .store
-            .update(&self.key, clocks, now, |slot| {
+            .update(&self.at.key, clocks, now, |slot| {
                 let interaction = slot.as_mut().ok_or(Reason::TokenRevoked)?;
-                interaction.try_login(&self.token, form.max_failures, now)
+                interaction.try_login(&self.at.hash, form.max_failures, now)
             })
             .await;
         let (demanded, last) = match begun.and_then(|begun| begun) {
@@ -182,9 +167,10 @@ impl Asked {
 
         let tried = Try {
             state,
+            id: exchange.id(),
             form,
             ldap,
-            channel: &self.channel,
+            channel: &self.at.channel,
         };
         let mut found = tried.find(name).await;
         let mut counted = vec![(address, form.per_address), (customer, form.per_name)];
@@ -193,7 +179,7 @@ impl Asked {
         {
             // Directories know more spellings of a name than we do, and more names of a
             // customer. That these are one is told to nobody.
-            let entry = Who::Entry((*self.channel.name).into(), found.record.name.clone());
+            let entry = Who::Entry((*self.at.channel.name).into(), found.record.name.clone());
             match throttle.take(&entry, form.per_name, now) {
                 Ok(()) => counted.push((entry, form.per_name)),
                 Err(_) => *found = Found::nobody(form, Reason::LoginCredentials),
@@ -247,10 +233,10 @@ impl Asked {
     async fn untry(&self, state: &State) -> Result<(), Denied> {
         let untry = |slot: &mut Option<Interaction>| {
             slot.as_mut()
-                .map(|interaction| interaction.untry(&self.token))
+                .map(|interaction| interaction.untry(&self.at.hash))
         };
-        let (clocks, now) = (&self.channel.clocks, state.clock.now());
-        let untried = state.store.update(&self.key, clocks, now, untry).await;
+        let (clocks, now) = (&self.at.channel.clocks, state.clock.now());
+        let untried = state.store.update(&self.at.key, clocks, now, untry).await;
         untried.map(|_| ()).map_err(Denied::from)
     }
 
@@ -261,7 +247,7 @@ impl Asked {
         login: Result<Identity, Reason>,
     ) -> Result<Reason, Reason> {
         let login = |_| login.clone();
-        outcome::redeem(state, exchange, &self.channel, self.token, login).await
+        outcome::redeem(state, exchange, &self.at.channel, self.at.hash, login).await
     }
 
     /// The end of the login URL, or of nothing: the browser is sent on.
@@ -271,8 +257,8 @@ impl Asked {
         exchange: &mut Exchange,
         outcome: Result<Reason, Reason>,
     ) -> Reply {
-        outcome::note(state, exchange, "login", &self.channel.name, outcome);
-        outcome::lead_on(exchange, &self.channel.name, outcome)
+        outcome::note(state, exchange, "login", &self.at.channel.name, outcome);
+        outcome::lead_on(exchange, &self.at.channel.name, outcome)
     }
 
     /// The page again, with what was wrong.
@@ -284,7 +270,7 @@ impl Asked {
         name: &str,
         reason: Reason,
     ) -> Reply {
-        outcome::note(state, exchange, "login", &self.channel.name, Err(reason));
+        outcome::note(state, exchange, "login", &self.at.channel.name, Err(reason));
         self.page(exchange, headers, name, Some(reason))
     }
 
@@ -299,9 +285,9 @@ impl Asked {
         let secure = is_secure(config);
         let known = provider::cookie(headers, secure);
         let browser = known.unwrap_or_else(LoginToken::generate);
-        let style = Style::of(config, &self.channel.name, headers);
+        let style = Style::of(config, &self.at.channel.name, headers);
         let language = &*style.language;
-        let seal = seal(&browser, &self.token);
+        let seal = seal(&browser, &self.at.hash);
         let body = Look::form(language, &seal, name, wrong.map(notice));
         let status = match wrong {
             None => StatusCode::OK,
@@ -317,7 +303,7 @@ impl Asked {
     }
 
     fn form(&self) -> Option<(&LoginForm, &Ldap)> {
-        let form = self.channel.login.as_ref().and_then(Login::form)?;
+        let form = self.at.channel.login.as_ref().and_then(Login::form)?;
         Some((form, form.directory.ldap()?))
     }
 }
@@ -342,6 +328,7 @@ impl From<Reason> for Denied {
 /// One try in the directory.
 struct Try<'t> {
     state: &'t State,
+    id: Id,
     form: &'t LoginForm,
     ldap: &'t Ldap,
     channel: &'t Channel,
@@ -451,7 +438,10 @@ impl Try<'_> {
 
     fn note(&self, fault: &Fault) {
         let (channel, directory) = (&self.channel.name, &self.form.directory.name);
-        tracing::warn!(%channel, %directory, %fault, "a login could not be looked up");
+        tracing::warn!(
+            request_id = %self.id, %channel, %directory, %fault,
+            "a login could not be looked up"
+        );
     }
 }
 

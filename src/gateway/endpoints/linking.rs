@@ -13,12 +13,12 @@ use super::super::admit::Target;
 use super::super::challenge::page_url;
 use super::super::exchange::Exchange;
 use super::super::respond::Reply;
+use super::located::Located;
 use super::page::Style;
 use super::{bind, outcome};
 use crate::channel::linking::{Back, Fetch, Way};
 use crate::channel::{Channel, Linking};
-use crate::interaction::{Interaction, Key};
-use crate::login::LoginToken;
+use crate::interaction::Interaction;
 use crate::login::form::throttle::{Limit, Who};
 use crate::message::{AnswerView, Body};
 use crate::outbound::Bounds;
@@ -40,22 +40,17 @@ const FETCHES: Limit = Limit {
 pub(super) async fn open(
     state: &State,
     exchange: &mut Exchange,
-    token: &str,
+    at: &Located,
     target: &Target,
     method: &Method,
 ) -> Option<Reply> {
-    let token = LoginToken::parse(token)?;
-    let key = state.store.locate(&token.hash()).await.ok()?;
-    let channel = exchange.config.channel(key.channel()).cloned()?;
-    let back = linking(&channel)?.back()?;
+    let back = linking(&at.channel)?.back()?;
     // HEAD must not redirect.
     if *method != Method::GET {
         return None;
     }
-    exchange.endpoint = Some(("login", channel.name.to_string()));
-    exchange.key = Some(key.clone());
     let query = target.query.as_deref().unwrap_or_default();
-    match arrive(state, exchange, &channel, &key, &token, back, query).await {
+    match arrive(state, exchange, at, back, query).await {
         Ok(None) => None,
         Ok(Some(page)) => Some(Reply::see_other(&page)),
         Err(reason) => {
@@ -73,20 +68,23 @@ pub(super) async fn open(
 async fn arrive(
     state: &State,
     exchange: &Exchange,
-    channel: &Channel,
-    key: &Key,
-    token: &LoginToken,
+    at: &Located,
     back: &Back,
     query: &str,
 ) -> Result<Option<String>, Reason> {
     let place = back.place(query)?;
     let now = state.clock.now();
-    let hash = token.hash();
+    let Located {
+        token,
+        hash,
+        key,
+        channel,
+    } = at;
     let level = state
         .store
         .update(key, &channel.clocks, now, |slot| {
             let interaction = slot.as_mut().ok_or(Reason::TokenRevoked)?;
-            interaction.lead_back(&hash, place.clone(), now)
+            interaction.lead_back(hash, place.clone(), now)
         })
         .await??;
     let page = channel.login.as_ref().and_then(|login| login.page());
@@ -106,19 +104,17 @@ pub(super) fn without(channel: &Channel, back: Option<String>) -> Option<String>
 pub(super) async fn hand_over(
     state: &Arc<State>,
     exchange: &mut Exchange,
-    channel: &Channel,
-    key: &Key,
-    ticket: &str,
+    at: &Located,
     headers: &HeaderMap,
 ) -> Reply {
-    match platform(state, channel, key, ticket).await {
+    match platform(state, exchange, at).await {
         Ok(url) => {
             exchange.reason = Reason::LoginUnbound;
             Reply::see_other(&url)
         }
         Err(reason @ (Reason::LinkUnavailable | Reason::LoginThrottled)) => {
             exchange.reason = reason;
-            let style = Style::of(&exchange.config, &channel.name, headers);
+            let style = Style::of(&exchange.config, &at.channel.name, headers);
             let wait = match reason {
                 Reason::LoginThrottled => "30",
                 _ => "5",
@@ -131,27 +127,25 @@ pub(super) async fn hand_over(
 }
 
 /// Where that browser goes.
-async fn platform(
-    state: &State,
-    channel: &Channel,
-    key: &Key,
-    ticket: &str,
-) -> Result<String, Reason> {
+async fn platform(state: &State, exchange: &Exchange, at: &Located) -> Result<String, Reason> {
+    let Located {
+        token: ticket,
+        hash,
+        key,
+        channel,
+    } = at;
     let linking = linking(channel).ok_or(Reason::TokenRevoked)?;
-    let hash = LoginToken::parse(ticket)
-        .ok_or(Reason::TokenUnknown)?
-        .hash();
     let now = state.clock.now();
     let look = |interaction: Option<&Interaction>| {
         let interaction = interaction.ok_or(Reason::TokenRevoked)?;
-        interaction.unbound(&hash, now)?;
-        Ok(interaction.way_back(&hash).map(String::from))
+        interaction.unbound(hash, now)?;
+        Ok(interaction.way_back(hash).map(String::from))
     };
     let back = state.store.read(key, &channel.clocks, now, look).await??;
     let (url, fetch) = match &linking.way {
         Way::Back(known) => {
             let place = back.ok_or(Reason::LinkTarget)?;
-            return known.with_ticket(&place, ticket);
+            return known.with_ticket(&place, ticket.expose());
         }
         Way::Url { url, fetch } => (url, fetch),
     };
@@ -159,14 +153,17 @@ async fn platform(
     values.insert("channel".into(), (*channel.name).into());
     values.insert("interaction".into(), key.interaction().into());
     if let Some(fetch) = fetch {
-        let taken = state.throttle.take(&Who::Ticket(hash), FETCHES, now);
+        let taken = state.throttle.take(&Who::Ticket(*hash), FETCHES, now);
         taken.map_err(|_| Reason::LoginThrottled)?;
-        let fetched = fetched(state, channel, fetch, &values).await?;
+        let fetched = fetched(state, exchange, channel, fetch, &values).await?;
         values.insert("fetched".into(), fetched.into());
     }
-    values.insert("ticket".into(), ticket.into());
+    values.insert("ticket".into(), ticket.expose().into());
     url.render(&values).map_err(|error| {
-        tracing::error!(channel = %channel.name, %error, "the platform's URL could not be written");
+        tracing::error!(
+            request_id = %exchange.id(), channel = %channel.name, %error,
+            "the platform's URL could not be written"
+        );
         Reason::LinkUnavailable
     })
 }
@@ -174,12 +171,16 @@ async fn platform(
 /// Asks the platform for what its URL needs.
 async fn fetched(
     state: &State,
+    exchange: &Exchange,
     channel: &Channel,
     fetch: &Fetch,
     values: &Map<String, Value>,
 ) -> Result<String, Reason> {
     let failed = |error: &dyn std::fmt::Display| {
-        tracing::warn!(channel = %channel.name, %error, "the platform gives nothing to link with");
+        tracing::warn!(
+            request_id = %exchange.id(), channel = %channel.name, %error,
+            "the platform gives nothing to link with"
+        );
         Reason::LinkUnavailable
     };
     let id = format!("link-{}", hex::encode(crate::secret::random::<12>()));

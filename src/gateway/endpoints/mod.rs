@@ -17,6 +17,7 @@
 mod bind;
 mod form;
 mod linking;
+mod located;
 mod logout;
 mod outcome;
 mod page;
@@ -38,7 +39,10 @@ use super::admit::Target;
 use super::exchange::Exchange;
 use super::respond::Reply;
 use crate::config::Config;
+use crate::identity::assertion::Assertion;
 use crate::reason::Reason;
+use form::Asked;
+use located::Located;
 
 /// One of our own addresses.
 pub(super) enum Endpoint {
@@ -136,16 +140,19 @@ pub(super) async fn serve(
             resumed::wait(state, session, exchange, &token, method).await
         }
         Endpoint::Login(token) if get || *method == Method::POST => {
-            if let Some(reply) = linking::open(state, exchange, &token, target, method).await {
+            let headers = session.req_header().headers.clone();
+            let at = match Located::find(state, exchange, "login", &token).await {
+                Ok(at) => at,
+                Err(reason) => return Ok(provider::refuse(exchange, &headers, reason)),
+            };
+            if let Some(reply) = linking::open(state, exchange, &at, target, method).await {
                 return Ok(reply);
             }
-            let headers = session.req_header().headers.clone();
-            match form::find(state, exchange, &token).await {
-                Ok(Some(asked)) if get => asked.show(state, exchange, &headers).await,
-                Ok(Some(asked)) => asked.take(state, session, exchange).await?,
-                Ok(None) if get => provider::open(state, exchange, &token, &headers, method).await,
-                Ok(None) => not_allowed("GET"),
-                Err(reason) => provider::refuse(exchange, &headers, reason),
+            match Asked::new(at) {
+                Ok(asked) if get => asked.show(state, exchange, &headers).await,
+                Ok(asked) => asked.take(state, session, exchange).await?,
+                Err(at) if get => provider::open(state, exchange, &at, &headers, method).await,
+                Err(_) => not_allowed("GET"),
             }
         }
         Endpoint::Callback(channel) if *method == Method::GET => {
@@ -178,14 +185,9 @@ fn not_allowed(allow: &'static str) -> Reply {
 
 /// The public keys of every channel's assertion.
 fn jwks(config: &Config) -> Reply {
-    let mut keys: Vec<_> = config
-        .channels
-        .iter()
-        .filter_map(|channel| channel.inject.assertion.as_ref())
-        .map(|assertion| assertion.jwk.clone())
-        .collect();
-    keys.dedup();
-    let mut reply = Reply::json(StatusCode::OK, &serde_json::json!({ "keys": keys }));
+    let channels = config.channels.iter();
+    let assertions = channels.filter_map(|channel| channel.inject.assertion.as_ref());
+    let mut reply = Reply::json(StatusCode::OK, &Assertion::jwks(assertions));
     reply.headers.insert(
         CONTENT_TYPE,
         HeaderValue::from_static("application/jwk-set+json"),

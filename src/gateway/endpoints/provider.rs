@@ -12,11 +12,12 @@ use super::super::admit::Target;
 use super::super::exchange::Exchange;
 use super::super::read;
 use super::super::respond::Reply;
+use super::located::Located;
 use super::page::Style;
 use super::{logout, outcome};
 use crate::channel::{Channel, Login};
 use crate::config::Config;
-use crate::interaction::{Identity, Key, Level, TokenHash};
+use crate::interaction::{Identity, Level};
 use crate::login::LoginToken;
 use crate::login::oidc::id_token::Wanted;
 use crate::login::oidc::{Callback, Metadata, Pending, Provider, attempt};
@@ -42,24 +43,15 @@ pub(in crate::gateway) const fn cookie_name(secure: bool) -> &'static str {
 pub(super) async fn open(
     state: &Arc<State>,
     exchange: &mut Exchange,
-    token: &str,
+    at: &Located,
     headers: &HeaderMap,
     method: &Method,
 ) -> Reply {
-    let Some(token) = LoginToken::parse(token).map(|token| token.hash()) else {
-        return refuse(exchange, headers, Reason::TokenUnknown);
-    };
-    let (channel, key) = match locate(state, exchange, &token).await {
-        Ok(found) => found,
-        Err(reason) => return refuse(exchange, headers, reason),
-    };
-    exchange.endpoint = Some(("login", channel.name.to_string()));
-    exchange.key = Some(key.clone());
     if *method == Method::HEAD {
         // Whoever only looks begins nothing.
         return Reply::new(StatusCode::NO_CONTENT);
     }
-    match depart(state, exchange, &channel, &key, &token, headers).await {
+    match depart(state, exchange, at, headers).await {
         Ok(reply) => reply,
         Err(reason) => refuse(exchange, headers, reason),
     }
@@ -68,12 +60,11 @@ pub(super) async fn open(
 async fn depart(
     state: &State,
     exchange: &Exchange,
-    channel: &Channel,
-    key: &Key,
-    token: &TokenHash,
+    at: &Located,
     headers: &HeaderMap,
 ) -> Result<Reply, Reason> {
     let config = &exchange.config;
+    let (channel, token) = (&at.channel, &at.hash);
     let provider = provider(channel)?;
     let metadata = metadata(state, provider).await?;
     let secure = config.public_url.starts_with("https://");
@@ -87,7 +78,7 @@ async fn depart(
     let now = state.clock.now();
     let demanded = state
         .store
-        .update(key, &channel.clocks, now, |slot| {
+        .update(&at.key, &channel.clocks, now, |slot| {
             let interaction = slot.as_mut().ok_or(Reason::TokenRevoked)?;
             interaction.attempt(token, begun.clone(), now)
         })
@@ -312,18 +303,6 @@ fn logout_answer(exchange: &mut Exchange, outcome: Result<Reason, Reason>) -> Re
             &serde_json::json!({ "error": "invalid_request" }),
         ),
     }
-}
-
-/// The channel and the interaction of a login URL.
-async fn locate(
-    state: &State,
-    exchange: &Exchange,
-    token: &TokenHash,
-) -> Result<(Arc<Channel>, Key), Reason> {
-    let key = state.store.locate(token).await?;
-    let channel = exchange.config.channel(key.channel());
-    let channel = channel.cloned().ok_or(Reason::TokenUnknown)?;
-    Ok((channel, key))
 }
 
 /// The provider of a channel; one without is told no more than an unknown one.

@@ -11,9 +11,9 @@ use super::super::State;
 use super::super::exchange::Exchange;
 use super::super::notice;
 use super::super::respond::Reply;
+use super::located::Located;
 use crate::channel::{Channel, Ended, Owner};
-use crate::interaction::{Answer, Evidence, Held, Key, TokenHash};
-use crate::login::LoginToken;
+use crate::interaction::{Answer, Evidence, Held};
 use crate::message::select::Source;
 use crate::message::{RequestView, Selector};
 use crate::reason::Reason;
@@ -29,18 +29,11 @@ pub(super) async fn wait(
     token: &str,
     method: &Method,
 ) -> Reply {
-    let token = LoginToken::parse(token).map(|token| token.hash());
-    let key = match &token {
-        Some(token) => state.store.locate_held(token).await,
-        None => None,
-    };
-    let channel = key
-        .as_ref()
-        .and_then(|key| exchange.config.channel(key.channel()).cloned());
-    let (Some(token), Some(key), Some(channel)) = (token, key, channel) else {
+    let Some(at) = Located::find_held(state, exchange, token).await else {
         exchange.reason = Reason::NothingHeld;
         return Reply::refusal(Reason::NothingHeld, exchange.id());
     };
+    let channel = &at.channel;
     let headers = session.req_header().headers.clone();
     if *method == Method::OPTIONS {
         return match &channel.cors {
@@ -48,14 +41,13 @@ pub(super) async fn wait(
             None => Reply::new(StatusCode::NO_CONTENT),
         };
     }
-    exchange.key = Some(key.clone());
-    exchange.endpoint = Some(("continue", channel.name.to_string()));
-    let evidence = evidence(&channel, &headers);
-    let reply = match look(state, &channel, &key, &token, evidence).await {
+    at.note(exchange, "continue");
+    let evidence = evidence(channel, &headers);
+    let reply = match look(state, &at, evidence).await {
         Ok(reply) => reply,
         Err(reason) => {
             exchange.reason = reason;
-            if let Some(told) = told(state, exchange, &channel, &key, reason) {
+            if let Some(told) = told(state, exchange, &at, reason) {
                 return told.with_cors(channel.cors.as_ref(), &headers);
             }
             let mut reply = Reply::refusal(reason, exchange.id());
@@ -69,15 +61,10 @@ pub(super) async fn wait(
 }
 
 /// What the channel tells the chat of a login that ended without an answer.
-fn told(
-    state: &State,
-    exchange: &Exchange,
-    channel: &Channel,
-    key: &Key,
-    reason: Reason,
-) -> Option<Reply> {
+fn told(state: &State, exchange: &Exchange, at: &Located, reason: Reason) -> Option<Reply> {
     let ended = Ended::of(reason)?;
-    let (body, kind) = notice::text(state, &exchange.config, channel, key, ended, None)?;
+    let config = &exchange.config;
+    let (body, kind) = notice::text(state, config, &at.channel, &at.key, ended, None)?;
     Some(Reply {
         status: StatusCode::OK,
         headers: [(CONTENT_TYPE, kind)].into_iter().collect(),
@@ -109,13 +96,8 @@ pub(super) fn evidence(channel: &Channel, headers: &http::HeaderMap) -> Evidence
     }
 }
 
-async fn look(
-    state: &State,
-    channel: &Channel,
-    key: &Key,
-    token: &TokenHash,
-    evidence: Evidence,
-) -> Result<Reply, Reason> {
+async fn look(state: &State, at: &Located, evidence: Evidence) -> Result<Reply, Reason> {
+    let (key, clocks) = (&at.key, &at.channel.clocks);
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         let rung = state.store.bell(key).notified();
@@ -125,10 +107,10 @@ async fn look(
         let now = state.clock.now();
         let held = state
             .store
-            .read(key, &channel.clocks, now, |interaction| {
+            .read(key, clocks, now, |interaction| {
                 let interaction = interaction.ok_or(Reason::NothingHeld)?;
                 interaction
-                    .waiting(token, &channel.clocks, evidence, now)
+                    .waiting(&at.hash, clocks, evidence, now)
                     .cloned()
             })
             .await??;
