@@ -201,6 +201,14 @@ impl Exchange {
         self.asked.as_ref().map(|asked| &asked.route)
     }
 
+    /// Forgets what an attempt at the backend left: another one begins anew.
+    pub(super) fn rewind(&mut self) {
+        self.hold = Hold::default();
+        self.stream = None;
+        self.watch = None;
+        self.edit.rewind();
+    }
+
     /// Refuses the request, or its answer, for this reason.
     pub(super) fn refuse<'s>(
         &mut self,

@@ -17,6 +17,7 @@
 //! | `signed` | signatures of what comes are checked, of what leaves made |
 //! | `webhook` | the judgement on a request of the backend's to the client |
 //! | `inject` | managed headers and members off, verified ones on |
+//! | `outgoing` | the head of a request as it goes on |
 //! | `body` | managed members and form fields off a body, verified ones in |
 //! | `peer` | how upstreams are reached |
 //! | `head` | what becomes of an answer, decided on its head |
@@ -65,6 +66,7 @@ mod keeper;
 mod link;
 mod linking;
 mod notice;
+mod outgoing;
 mod patience;
 mod peer;
 mod proxy;

@@ -1,12 +1,11 @@
-//! pingora's hooks: when which of the phases in this folder has its turn, and what of a
-//! request goes on.
+//! pingora's hooks: when which of the phases in this folder has its turn.
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -19,13 +18,13 @@ use super::State;
 use super::cork;
 use super::exchange::Exchange;
 use super::head::{self, Fate};
-use super::inject;
+use super::outgoing;
 use super::patience;
 use super::request::{self, Step};
 use super::respond;
 use super::socket::{self, Sockets};
 use super::stream::{self, Stream, Watch};
-use super::{signed, verdict, webhook};
+use super::verdict;
 use crate::reason::Reason;
 
 /// The error by which a hook withdraws an answer whose verdict is already known.
@@ -113,51 +112,10 @@ impl ProxyHttp for Proxy {
         head: &mut RequestHeader,
         exchange: &mut Self::CTX,
     ) -> Result<()> {
-        // A retry begins anew.
-        exchange.hold = Default::default();
-        exchange.stream = None;
-        exchange.watch = None;
-        exchange.edit.rewind();
-        if exchange.to_client() {
-            inject::strip_connection(head);
-        } else {
-            inject::strip(head, &exchange.config, exchange.may_upgrade());
-            inject::forwarded(head, session)?;
-        }
-        if let Some(outgoing) = &exchange.outgoing {
-            webhook::readdress(head, outgoing)?;
-        }
-        if exchange.judged() {
-            inject::ask_for_readable(head)?;
-        }
-        if exchange.body.is_some() {
-            // The client was told to go on, and the whole body is here.
-            head.remove_header(&EXPECT);
-        }
+        exchange.rewind();
         let now = self.state.clock.now();
-        let injected = exchange.injected(now);
-        let headers = injected.map(|injected| injected.headers()).transpose();
-        for (name, value) in headers
-            .map_err(|reason| withheld(exchange, reason))?
-            .unwrap_or_default()
-        {
-            head.insert_header(name, value)?;
-        }
-        if let Some(edited) = &exchange.edited {
-            head.remove_header(&TRANSFER_ENCODING);
-            head.insert_header(CONTENT_LENGTH, edited.len())?;
-        } else if exchange.edit.is_armed() {
-            head.remove_header(&CONTENT_LENGTH);
-            if head.version != Version::HTTP_2
-                && !session
-                    .req_header()
-                    .headers
-                    .contains_key("transfer-encoding")
-            {
-                head.insert_header("transfer-encoding", "chunked")?;
-            }
-        }
-        signed::sign(head, session, exchange, now).map_err(|reason| withheld(exchange, reason))
+        let prepared = outgoing::prepare(head, session, exchange, now)?;
+        prepared.map_err(|reason| withheld(exchange, reason))
     }
 
     async fn request_body_filter(
