@@ -16,6 +16,7 @@ mod binding;
 mod login_url;
 mod outcome;
 mod owner;
+mod returned;
 mod withheld;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::time::Time;
 use binding::Proven;
 pub use binding::Unbound;
 pub use owner::{Evidence, OwnerHash};
+pub use returned::Step;
 
 /// How an interaction stands for one request: what the decision functions see of it.
 #[derive(Clone, Debug, Default)]

@@ -4,6 +4,8 @@
 //! such customer or the password is another: where nobody was found, the password is
 //! tried all the same, under a name that nobody has.
 
+mod tries;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,18 +20,18 @@ use super::super::respond::Reply;
 use super::located::Located;
 use super::page::{Style, origin};
 use super::{outcome, provider};
-use crate::channel::{Channel, Login, LoginForm};
+use crate::channel::{Login, LoginForm};
 use crate::config::Config;
-use crate::directory::{Fault, Ldap, Record};
-use crate::interaction::{Identity, Interaction, Level};
+use crate::directory::Ldap;
+use crate::interaction::{Identity, Interaction};
 use crate::login::LoginToken;
 use crate::login::form::look::Look;
 use crate::login::form::throttle::Who;
 use crate::login::form::{MAX_FORM, Sent, is_sealed, seal};
 use crate::message::network;
 use crate::reason::Reason;
-use crate::secret::{self, Secret};
-use crate::telemetry::Id;
+use crate::secret::Secret;
+use tries::{Failed, Taken, Try};
 
 /// A login URL that leads to our own page.
 pub(super) struct Asked {
@@ -101,8 +103,8 @@ impl Asked {
             .log_in(state, exchange, &name, password, Who::address(client))
             .await;
         Ok(match tried {
-            Ok(outcome) => self.over(state, exchange, outcome),
-            Err(Denied { reason, wait }) => {
+            Tried::Over(outcome) => self.over(state, exchange, outcome),
+            Tried::Denied(reason, wait) => {
                 let reply = self.again(state, exchange, &headers, &name, reason);
                 let wait = wait.map(|wait| wait.as_secs() + 1);
                 match wait.map(HeaderValue::from) {
@@ -126,8 +128,7 @@ impl Asked {
         form && !foreign(config, headers) && browser.is_some_and(sealed)
     }
 
-    /// Tries name and password. The inner outcome is the login URL's end, the error
-    /// leaves it good.
+    /// Tries name and password.
     async fn log_in(
         &self,
         state: &Arc<State>,
@@ -135,109 +136,78 @@ impl Asked {
         name: &str,
         password: Secret,
         address: Who,
-    ) -> Result<Result<Reason, Reason>, Denied> {
-        let (form, ldap) = self.form().ok_or(Reason::Internal)?;
+    ) -> Tried {
+        let Some((form, ldap)) = self.form() else {
+            return Reason::Internal.into();
+        };
         if name.is_empty() || password.is_empty() {
-            return Err(Reason::LoginCredentials.into());
+            return Reason::LoginCredentials.into();
         }
         let now = state.clock.now();
-        let throttle = &state.throttle;
         let customer = Who::name(&self.at.channel.name, name);
-        let throttled = |wait| Denied {
-            reason: Reason::LoginThrottled,
-            wait: Some(wait),
-        };
-        throttle
-            .take(&address, form.per_address, now)
-            .map_err(throttled)?;
-        let wait = throttle.take(&customer, form.per_name, now);
-        wait.map_err(throttled)?;
+        let mut taken = Taken::new(&state.throttle, now);
+        for (who, limit) in [(address, form.per_address), (customer, form.per_name)] {
+            if let Err(wait) = taken.take(who, limit) {
+                return Tried::Denied(Reason::LoginThrottled, Some(wait));
+            }
+        }
         let clocks = &self.at.channel.clocks;
-        let begun = state
-            .store
-            .update(&self.at.key, clocks, now, |slot| {
-                let interaction = slot.as_mut().ok_or(Reason::TokenRevoked)?;
-                interaction.try_login(&self.at.hash, form.max_failures, now)
-            })
-            .await;
-        let (demanded, last) = match begun.and_then(|begun| begun) {
+        let begun = state.store.update(&self.at.key, clocks, now, |slot| {
+            let interaction = slot.as_mut().ok_or(Reason::TokenRevoked)?;
+            interaction.try_login(&self.at.hash, form.max_failures, now)
+        });
+        let (demanded, last) = match begun.await.and_then(|begun| begun) {
             Ok(begun) => begun,
-            Err(reason) => return Ok(Err(reason)),
+            Err(reason) => return Tried::Over(Err(reason)),
         };
-
-        let tried = Try {
+        let attempt = Try {
             state,
             id: exchange.id(),
             form,
             ldap,
             channel: &self.at.channel,
         };
-        let mut found = tried.find(name).await;
-        let mut counted = vec![(address, form.per_address), (customer, form.per_name)];
-        if let Ok(found) = &mut found
-            && found.denied.is_none()
-        {
-            // Directories know more spellings of a name than we do, and more names of a
-            // customer. That these are one is told to nobody.
-            let entry = Who::Entry((*self.at.channel.name).into(), found.record.name.clone());
-            match throttle.take(&entry, form.per_name, now) {
-                Ok(()) => counted.push((entry, form.per_name)),
-                Err(_) => *found = Found::nobody(form, Reason::LoginCredentials),
-            }
-        }
-        let right = match &found {
-            Ok(found) => tried.password(found, password).await,
-            Err(reason) => Err(*reason),
-        };
-        let known = match (&found, right) {
-            (Ok(found), Ok(())) => tried.identify(name, &found.record, demanded).await,
-            (_, right) => Err(right.err().unwrap_or(Reason::Internal)),
-        };
-        // Where the directory does not say whether a password is right, it may have been
-        // wrong: whoever makes it slow has no more tries than others.
-        let ours = found.is_err() || right.is_ok();
-        match known {
-            Ok(identity) => {
-                let redeemed = self.redeem(state, exchange, Ok(identity)).await;
-                if redeemed == Err(Reason::RecordUnavailable) {
-                    self.untry(state).await?;
-                }
-                for (who, limit) in &counted {
-                    match who {
-                        // A record that cannot be read may be this customer's own: who
-                        // logs in again and again has no more tries for that than others.
-                        Who::Address(_) if redeemed == Err(Reason::RecordUnavailable) => {}
-                        Who::Address(_) | Who::Ticket(_) => throttle.give_back(who, *limit),
-                        Who::Name(..) | Who::Entry(..) => throttle.forget(who),
-                    }
-                }
-                Ok(redeemed)
-            }
-            Err(reason @ (Reason::DirectoryUnavailable | Reason::DirectoryError)) if ours => {
-                // Nobody's fault but ours.
-                for (who, limit) in &counted {
-                    throttle.give_back(who, *limit);
-                }
-                self.untry(state).await?;
-                Err(reason.into())
+        match attempt.run(name, password, demanded, &mut taken).await {
+            Ok(identity) => self.succeed(state, exchange, identity, taken).await,
+            Err(Failed { reason, ours: true }) => {
+                taken.give_back();
+                let untried = self.untry(state).await;
+                untried.err().unwrap_or(reason).into()
             }
             Err(_) if last => {
                 let closed = Err(Reason::LoginFailures);
-                Ok(self.redeem(state, exchange, closed).await)
+                Tried::Over(self.redeem(state, exchange, closed).await)
             }
-            Err(reason) => Err(reason.into()),
+            Err(Failed { reason, .. }) => reason.into(),
         }
     }
 
+    /// The password was right.
+    async fn succeed(
+        &self,
+        state: &Arc<State>,
+        exchange: &mut Exchange,
+        identity: Identity,
+        taken: Taken<'_>,
+    ) -> Tried {
+        let redeemed = self.redeem(state, exchange, Ok(identity)).await;
+        let unread = redeemed == Err(Reason::RecordUnavailable);
+        if unread && let Err(reason) = self.untry(state).await {
+            return reason.into();
+        }
+        taken.succeeded(unread);
+        Tried::Over(redeemed)
+    }
+
     /// Gives the try back.
-    async fn untry(&self, state: &State) -> Result<(), Denied> {
+    async fn untry(&self, state: &State) -> Result<(), Reason> {
         let untry = |slot: &mut Option<Interaction>| {
             slot.as_mut()
                 .map(|interaction| interaction.untry(&self.at.hash))
         };
         let (clocks, now) = (&self.at.channel.clocks, state.clock.now());
         let untried = state.store.update(&self.at.key, clocks, now, untry).await;
-        untried.map(|_| ()).map_err(Denied::from)
+        untried.map(|_| ())
     }
 
     async fn redeem(
@@ -308,140 +278,18 @@ impl Asked {
     }
 }
 
-/// Why a try did not succeed, where another one may.
-struct Denied {
-    reason: Reason,
-    /// How long to wait before it.
-    wait: Option<Duration>,
+/// What came of a try.
+enum Tried {
+    /// The login URL has come to its end, and how.
+    Over(Result<Reason, Reason>),
+    /// It may be tried again, after so long where there is a wait.
+    Denied(Reason, Option<Duration>),
 }
 
-impl From<Reason> for Denied {
+impl From<Reason> for Tried {
     fn from(reason: Reason) -> Self {
         let later = reason.status() == StatusCode::SERVICE_UNAVAILABLE;
-        Self {
-            reason,
-            wait: later.then_some(Duration::from_secs(4)),
-        }
-    }
-}
-
-/// One try in the directory.
-struct Try<'t> {
-    state: &'t State,
-    id: Id,
-    form: &'t LoginForm,
-    ldap: &'t Ldap,
-    channel: &'t Channel,
-}
-
-/// Whose password is tried.
-struct Found {
-    record: Record,
-    /// Why it does not matter whether it is right.
-    denied: Option<Reason>,
-}
-
-impl Found {
-    /// A name that nobody has.
-    fn nobody(form: &LoginForm, reason: Reason) -> Self {
-        let name = hex::encode(secret::random::<8>());
-        Self {
-            record: Record {
-                name: format!("cn={name},{}", form.base).into(),
-                ..Record::default()
-            },
-            denied: Some(reason),
-        }
-    }
-}
-
-impl Try<'_> {
-    /// Whose name this is.
-    async fn find(&self, name: &str) -> Result<Found, Reason> {
-        let form = self.form;
-        let found = match form.filter(name) {
-            Ok(filter) => self.search(&form.base, filter, form.attributes()).await,
-            Err(fault) => Err(fault),
-        };
-        match found {
-            Ok(Some(record)) => Ok(Found {
-                record,
-                denied: None,
-            }),
-            Ok(None) => Ok(Found::nobody(form, Reason::LoginCredentials)),
-            Err(Fault::Ambiguous) => {
-                self.note(&Fault::Ambiguous);
-                Ok(Found::nobody(form, Reason::DirectoryAmbiguous))
-            }
-            Err(fault) => Err(self.failed(&fault)),
-        }
-    }
-
-    /// Tries the password.
-    async fn password(&self, found: &Found, password: Secret) -> Result<(), Reason> {
-        let outbound = &self.state.outbound;
-        let bound = self.ldap.bind(outbound, &found.record.name, password).await;
-        let bound = bound.map_err(|fault| self.failed(&fault))?;
-        match found.denied {
-            Some(reason) => Err(reason),
-            None if !bound => Err(Reason::LoginCredentials),
-            None => Ok(()),
-        }
-    }
-
-    /// Who it is, whose password was right.
-    async fn identify(
-        &self,
-        name: &str,
-        record: &Record,
-        demanded: Level,
-    ) -> Result<Identity, Reason> {
-        let form = self.form;
-        if let Some(group) = &form.group {
-            let member = match group.filter(name, &record.name) {
-                Ok(filter) => self.search(&group.base, filter, Vec::new()).await,
-                Err(fault) => Err(fault),
-            };
-            match member {
-                // In two groups is in one.
-                Ok(Some(_)) | Err(Fault::Ambiguous) => {}
-                Ok(None) => return Err(Reason::LoginGroup),
-                Err(fault) => return Err(self.failed(&fault)),
-            }
-        }
-        let identity = form.identity(record, demanded);
-        let identity = identity.map_err(|fault| self.failed(&fault))?;
-        match identity.level < demanded {
-            true => Err(Reason::LoginLevel),
-            false => Ok(identity),
-        }
-    }
-
-    async fn search(
-        &self,
-        base: &str,
-        filter: String,
-        attributes: Vec<Box<str>>,
-    ) -> Result<Option<Record>, Fault> {
-        let outbound = &self.state.outbound;
-        self.ldap.find(outbound, base, filter, attributes).await
-    }
-
-    fn failed(&self, fault: &Fault) -> Reason {
-        self.note(fault);
-        match fault {
-            Fault::Unavailable(_) => Reason::DirectoryUnavailable,
-            Fault::Refused(_) => Reason::DirectoryError,
-            Fault::Ambiguous => Reason::DirectoryAmbiguous,
-        }
-    }
-
-    fn note(&self, fault: &Fault) {
-        let (channel, directory) = (&self.channel.name, &self.form.directory.name);
-        tracing::warn!(
-            request_id = %self.id, %channel, %directory, %fault,
-            "a login could not be looked up"
-        );
+        Self::Denied(reason, later.then_some(Duration::from_secs(4)))
     }
 }
 

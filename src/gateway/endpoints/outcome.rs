@@ -15,7 +15,7 @@ use super::linking;
 use super::page::Style;
 use crate::channel::{Binding, Channel, Ended, Login};
 use crate::config::Config;
-use crate::interaction::{Evidence, Held, Identity, Key, Level, Redeemed, TokenHash};
+use crate::interaction::{Identity, Key, Level, Step, TokenHash};
 use crate::login::LoginToken;
 use crate::login::returned::{Problem, Refused};
 use crate::reason::Reason;
@@ -63,38 +63,8 @@ pub(super) async fn redeem(
         .update(&key, &channel.clocks, now, |slot| {
             let interaction = slot.as_mut().ok_or(Reason::TokenRevoked)?;
             back = interaction.way_back(&token).map(String::from);
-            if let (Some(ticket), Some(level)) = (&ticket, interaction.demanded(&token))
-                && let Ok(identity) = login(level)
-            {
-                interaction.prove(&token, identity, ticket.hash(), now)?;
-                return Ok(Step::Unbound);
-            }
-            if let (Some(most), Some(level)) = (most, interaction.demanded(&token))
-                && matches!(login(level), Err(Reason::LoginFailed))
-                && matches!(interaction.try_login(&token, most, now), Ok((_, false)))
-            {
-                return Ok(Step::Again);
-            }
-            let redeemed = interaction.redeem(&token, now)?;
-            let logged_in = login(redeemed.level).map_err(|reason| match (reason, most) {
-                (Reason::LoginFailed, Some(_)) => Reason::LoginFailures,
-                (reason, _) => reason,
-            });
-            let logged_in = logged_in.and_then(|identity| {
-                // The token speaks for the owner.
-                interaction.log_in(identity.clone(), &channel.clocks, Evidence::Unasked, now)?;
-                Ok(identity)
-            });
-            // What is still withheld now asks for more than this login reaches.
-            let failed = match (&logged_in, &redeemed.held) {
-                (Err(reason), _) => Some(*reason),
-                (Ok(_), None) => Some(Reason::Flagged),
-                (Ok(_), Some(_)) => None,
-            };
-            if let (Some(reason), Some(waiting)) = (failed, &redeemed.waiting) {
-                interaction.resolve(waiting, Held::Failed(reason));
-            }
-            Ok(Step::Ended(Box::new(redeemed), logged_in))
+            let ticket = ticket.as_ref().map(LoginToken::hash);
+            interaction.come_back(&token, login, ticket, most, &channel.clocks, now)
         })
         .await?;
     let config = exchange.config.clone();
@@ -164,16 +134,6 @@ async fn by_records(
         Err(Reason::RecordUnavailable) => Err(Reason::RecordUnavailable),
         matched => Ok(Some((identity, matched))),
     }
-}
-
-/// How far a return brings a login.
-enum Step {
-    /// It is over.
-    Ended(Box<Redeemed>, Result<Arc<Identity>, Reason>),
-    /// It has yet to be said whose chat it is.
-    Unbound,
-    /// It failed, and may be tried again with the same login URL.
-    Again,
 }
 
 /// A ticket for a login on this channel, where one is needed.

@@ -214,7 +214,7 @@ impl Interaction {
     }
 
     /// Tells whoever waits for the outcome why there is none.
-    fn fail(&mut self, redeemed: &Redeemed, reason: Reason) {
+    pub(super) fn fail(&mut self, redeemed: &Redeemed, reason: Reason) {
         if let Some(waiting) = &redeemed.waiting {
             self.resolve(waiting, Held::Failed(reason));
         }
