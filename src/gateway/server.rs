@@ -9,7 +9,8 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora::apps::HttpServerOptions;
 use pingora::listeners::tls::TlsSettings;
-use pingora::listeners::{L4BufferSettings, ListenerConfig};
+use pingora::listeners::{L4BufferSettings, ListenerConfig, TcpSocketOptions};
+use pingora::protocols::TcpKeepalive;
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
@@ -97,6 +98,7 @@ pub fn serve(options: Options) -> Result<(), String> {
     let outbound = Arc::new(Outbound::start(config.extra_roots.as_deref())?);
     let drain = config.drain_timeout;
     let idle = config.timeouts.idle;
+    let sockets = sockets(config.timeouts.write);
     let admin = config.admin;
     let listeners = config.listeners.clone();
     let workers = config.workers;
@@ -137,7 +139,9 @@ pub fn serve(options: Options) -> Result<(), String> {
     let mut public = Service::new("gateway".into(), Patient::new(app, state.clone()));
     let mut tls = certificates.iter();
     for listener in &listeners {
-        let mut endpoint = ListenerConfig::tcp(listener.address.to_string()).l4_buffer(BUFFERS);
+        let mut endpoint = ListenerConfig::tcp(listener.address.to_string())
+            .tcp_socket_options(sockets.clone())
+            .l4_buffer(BUFFERS);
         if let Some(settings) = tls_settings(listener, &mut tls)? {
             endpoint = endpoint.tls(settings);
         }
@@ -173,6 +177,21 @@ fn outlive_hangups() -> Result<(), String> {
     // Once taken over, a signal stays taken over for the life of the process.
     let taken = runtime.block_on(async { signal(SignalKind::hangup()) });
     taken.map(drop).map_err(|error| error.to_string())
+}
+
+/// A connection whose client reads nothing for so long is closed by the kernel. pingora
+/// limits how long the body of an answer may take, and no answer of a head alone.
+fn sockets(unread: Duration) -> TcpSocketOptions {
+    let mut options = TcpSocketOptions::default();
+    options.tcp_keepalive = Some(TcpKeepalive {
+        // As Linux has them.
+        idle: Duration::from_secs(7200),
+        interval: Duration::from_secs(75),
+        count: 9,
+        #[cfg(target_os = "linux")]
+        user_timeout: unread,
+    });
+    options
 }
 
 fn server_conf(workers: Option<usize>, drain: Duration, embedded: bool) -> ServerConf {

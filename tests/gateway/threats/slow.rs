@@ -18,6 +18,7 @@ fn gateway(origin: &Origin) -> Gateway {
 fn backend() -> Origin {
     Origin::start(|seen| match seen.target.as_str() {
         "/plain/large" => Reply::new(200, vec![b'x'; 64 << 20]),
+        "/plain/empty" => Reply::new(204, "").header("X-Padding", &"x".repeat(60 << 10)),
         "/plain/late" | "/chat/c1/late" => Reply::new(200, "late").pause(PATIENCE),
         _ => Reply::new(200, "hello"),
     })
@@ -146,6 +147,37 @@ fn a_client_that_does_not_read_is_not_waited_for() {
     let mut came = Vec::new();
     let _ = socket.read_to_end(&mut came);
     assert!(came.len() < 64 << 20);
+}
+
+#[test]
+fn a_client_that_does_not_read_heads_is_not_waited_for_either() {
+    let origin = backend();
+    let gateway = gateway(&origin);
+    let done = || {
+        gateway
+            .metrics()
+            .sum("chatgate_exchanges_total", &[("kind", "pass")])
+    };
+    let mut socket = TcpStream::connect(gateway.at.plain).unwrap();
+    let mut asked = 0.0;
+    // Until there is no place left for a head.
+    while done() >= asked {
+        asked += 1.0;
+        assert!(asked < 1000.0, "all of them found a place");
+        if socket
+            .write_all(b"GET /plain/empty HTTP/1.1\r\nHost: x\r\n\r\n")
+            .is_err()
+        {
+            break;
+        }
+        let sent = Instant::now();
+        while done() < asked && sent.elapsed() < Duration::from_millis(500) {
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+    eventually("the exchange was given up", || {
+        (done() >= asked).then_some(())
+    });
 }
 
 #[test]
