@@ -19,8 +19,11 @@ tokio::task_local! {
 /// a task that does not run under [`uncorking`].
 pub(super) fn cork(connection: RawFd) {
     let _ = CORKED.try_with(|corked| {
-        if set(connection, true) {
-            corked.set(Some(connection));
+        if set(connection, true)
+            && let Some(former) = corked.replace(Some(connection))
+            && former != connection
+        {
+            set(former, false);
         }
     });
 }

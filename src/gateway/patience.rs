@@ -5,12 +5,15 @@
 //! makes one, so the whole head has a limit of its own here.
 
 use std::cell::Cell;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use pingora::apps::ServerApp;
-use pingora::protocols::{ALPN, Stream};
+use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
+use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::H2Options;
 use pingora::proxy::Session;
 use pingora::server::ShutdownWatch;
 
@@ -19,13 +22,17 @@ use crate::config::Timeouts;
 
 tokio::task_local! {
     /// Since when this task, which is a connection, waits for the head of a request;
-    /// `None` while a request is answered.
+    /// `None` while a request is answered. On HTTP/2, where a request is a task of its own,
+    /// until the client has greeted: from then on pingora has a limit.
     static WAITS: Cell<Option<Instant>>;
+
+    /// Whether the client's greeting of HTTP/2 is waited for.
+    static GREETS: Cell<bool>;
 }
 
 /// Sets the limits of a request whose head has come.
 pub(super) fn begin(session: &mut Session, timeouts: &Timeouts) {
-    // On HTTP/2 a task is a request, and nobody waits for its head.
+    // On HTTP/2 the task is the request.
     let _ = WAITS.try_with(|waits| waits.set(None));
     let session = session.as_downstream_mut();
     session.set_read_timeout(Some(timeouts.body));
@@ -61,28 +68,24 @@ impl Pace {
 
 /// An application that gives up on connections on which no request gets to the point.
 pub(super) struct Patient<A> {
-    app: Arc<A>,
+    app: Arc<Greeted<A>>,
     state: Arc<State>,
 }
 
 impl<A> Patient<A> {
     pub(super) fn new(app: A, state: Arc<State>) -> Self {
-        let app = Arc::new(app);
+        let app = Arc::new(Greeted(Arc::new(app)));
         Self { app, state }
     }
 }
 
 #[async_trait]
-impl<A: ServerApp + Send + Sync + 'static> ServerApp for Patient<A> {
+impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Patient<A> {
     async fn process_new(
         self: &Arc<Self>,
         stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        if stream.selected_alpn_proto() == Some(ALPN::H2) {
-            // It has an idle limit of its own.
-            return self.app.process_new(stream, shutdown).await;
-        }
         let idle = self.state.config.load().timeouts.idle;
         let connection = async {
             tokio::select! {
@@ -91,9 +94,8 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Patient<A> {
                 () = headless(idle) => None,
             }
         };
-        WAITS
-            .scope(Cell::new(Some(Instant::now())), connection)
-            .await
+        let connection = WAITS.scope(Cell::new(Some(Instant::now())), connection);
+        GREETS.scope(Cell::new(false), connection).await
     }
 
     async fn cleanup(&self) {
@@ -112,5 +114,42 @@ async fn headless(idle: Duration) {
         if due <= now {
             return;
         }
+    }
+}
+
+/// An application that notices when a client has greeted on HTTP/2: pingora asks for the
+/// options of HTTP/2 before it waits for the greeting, and for those of the server after it.
+struct Greeted<A>(Arc<A>);
+
+#[async_trait]
+impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Greeted<A> {
+    // Not `async`: it is one box more for every request.
+    fn process_new_http<'s, 'w, 'f>(
+        self: &'s Arc<Self>,
+        session: ServerSession,
+        shutdown: &'w ShutdownWatch,
+    ) -> Pin<Box<dyn Future<Output = Option<ReusedHttpStream>> + Send + 'f>>
+    where
+        's: 'f,
+        'w: 'f,
+        Self: 'f,
+    {
+        self.0.process_new_http(session, shutdown)
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        let _ = GREETS.try_with(|greets| greets.set(true));
+        self.0.h2_options()
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        if GREETS.try_with(Cell::take).unwrap_or_default() {
+            let _ = WAITS.try_with(|waits| waits.set(None));
+        }
+        self.0.server_options()
+    }
+
+    async fn http_cleanup(&self) {
+        self.0.http_cleanup().await;
     }
 }

@@ -37,11 +37,11 @@ use crate::outbound::Outbound;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
 
-/// What a connection of a client buffers. An answer of some kilobytes leaves together with
-/// its head, in one system call and not in two; requests are rarely longer than this.
+/// What a connection of a client buffers. Requests are rarely longer than this. Of answers
+/// pingora's own buffer keeps little: what is in it waits for more.
 const BUFFERS: L4BufferSettings = L4BufferSettings {
     read: Some(32 << 10),
-    write: Some(20 << 10),
+    write: None,
 };
 
 /// What to serve.

@@ -82,3 +82,28 @@ fn a_head_does_not_wait_for_a_body_that_is_still_to_come() {
     assert_eq!(seen.recv_timeout(PATIENCE).unwrap(), b"end\"}");
     assert_eq!(wire.answer("POST").status, 200);
 }
+
+#[test]
+fn an_answer_that_comes_slowly_arrives_as_it_comes() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (go_on, told) = pipe::<()>();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 4096]);
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 15000\r\n\r\n";
+        let _ = stream.write_all(format!("{head}{}", "x".repeat(5000)).as_bytes());
+        let _ = told.recv_timeout(PATIENCE);
+        let _ = stream.write_all("x".repeat(10_000).as_bytes());
+    });
+    let gateway = gateway(address);
+    let mut client = TcpStream::connect(gateway.at.plain).unwrap();
+    client.set_read_timeout(Some(PATIENCE / 2)).unwrap();
+    client
+        .write_all(b"GET /plain/x HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    let mut begin = [0; 4096];
+    client.read_exact(&mut begin).unwrap();
+    assert!(begin.starts_with(b"HTTP/1.1 200"));
+    go_on.send(()).unwrap();
+}

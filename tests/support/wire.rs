@@ -29,10 +29,15 @@ impl Wire {
 
     /// Over TLS, HTTP/1.1 agreed.
     pub fn connect_tls(address: SocketAddr) -> Self {
+        Self::connect_tls_as(address, "http/1.1")
+    }
+
+    /// Over TLS, with another protocol agreed.
+    pub fn connect_tls_as(address: SocketAddr, protocol: &str) -> Self {
         let socket = socket(address);
         let copy = socket.try_clone().unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        let session = ClientConnection::new(tls::client(&["http/1.1"]), name).unwrap();
+        let session = ClientConnection::new(tls::client(&[protocol]), name).unwrap();
         let host = format!("localhost:{}", address.port());
         Self::new(Box::new(StreamOwned::new(session, copy)), socket, host)
     }

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::setup::{OWNER, channel};
-use crate::support::{Gateway, Origin, PATIENCE, Reply, Request, eventually, h2};
+use crate::support::{Gateway, Origin, PATIENCE, Reply, Request, Wire, eventually, h2};
 
 const TIMEOUTS: &str = "[server.timeouts]\nidle = \"1s\"\nbody = \"1s\"\nwrite = \"1s\"\n";
 
@@ -189,6 +189,18 @@ fn a_backend_that_does_not_answer_is_not_waited_for() {
     // The head was on its way already.
     let streamed = gateway.wire().exchange(&Request::get("/plain/late"));
     assert!(!streamed.whole && streamed.body.is_empty());
+}
+
+#[test]
+fn a_client_that_does_not_greet_is_not_waited_for() {
+    let origin = backend();
+    let gateway = gateway(&origin);
+    for greeting in ["", "PRI * HTTP/2.0\r\n"] {
+        let mut wire = Wire::connect_tls_as(gateway.at.tls, "h2");
+        wire.send(greeting);
+        // It may say who it is, and has to hang up.
+        let _ = wire.rest();
+    }
 }
 
 #[test]
