@@ -108,8 +108,9 @@ impl Interaction {
 
     /// Takes back what was handed out and has not reached the customer, oldest first: it
     /// comes before what is withheld since. Returns what it cannot keep: anything from
-    /// anybody but the owner, what the login that counts right now does not reach, and
-    /// what does not fit.
+    /// anybody but a proven owner (the chat may have ended meanwhile, and a new one of
+    /// somebody else's have its name), what the login that counts right now does not
+    /// reach, and what does not fit.
     pub fn put_back(
         &mut self,
         messages: Vec<Withheld>,
@@ -118,7 +119,7 @@ impl Interaction {
         evidence: Evidence,
         now: Time,
     ) -> Vec<Withheld> {
-        if !self.owned_by(evidence) {
+        if evidence == Evidence::Unasked || !self.owned_by(evidence) {
             return messages;
         }
         let level = self.level(clocks, now);

@@ -444,6 +444,8 @@ fn only_what_the_customer_may_read_is_put_back() {
     assert_eq!(put_back(&mut i, MALLORY, &ROOMY, at(3)), both);
     let mut i = usual();
     assert_eq!(put_back(&mut i, Evidence::Missing, &ROOMY, at(3)), both);
+    let mut i = usual();
+    assert_eq!(put_back(&mut i, Evidence::Unasked, &ROOMY, at(3)), both);
     // The login has run out.
     let mut i = usual();
     assert_eq!(put_back(&mut i, ALICE, &ROOMY, at(101)), both);
