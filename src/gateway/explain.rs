@@ -14,9 +14,9 @@ use serde_json::Map;
 use super::admit;
 use super::body::{self, BodyEdit};
 use super::endpoints::{self, Endpoint};
+use super::find::{self, Preflight};
 use super::inject::Injected;
 use super::read::Reading;
-use super::respond::{self, Reply};
 use super::{facts, socket};
 use crate::channel::{Channel, Kind, Route};
 use crate::config::Config;
@@ -198,17 +198,9 @@ impl Case<'_> {
             }
             None => {}
         }
-        let preflight = respond::preflight(&head.method, &head.headers);
-        let find = |method| config.routes.find(method, &target.host, &target.path);
-        let listed = find(&head.method);
-        let unproven = listed.is_none();
-        let found = listed.or_else(|| find(preflight.as_ref()?));
-        let found = found.ok_or(Reason::NoRoute)?;
-        let route = &**found.route;
-        let (method, host, path) = (&head.method, &target.host, &target.path);
-        if config.routes.is_disguised(method, host, path, route) {
-            return Err(Reason::AmbiguousPath.into());
-        }
+        let routes = &config.routes;
+        let found = find::find(routes, &head.method, &target, &head.headers)?;
+        let route = &**found.at.route;
         let channel = &route.channel;
         said.step(
             "route",
@@ -220,16 +212,18 @@ impl Case<'_> {
                 route.upstream.name
             ),
         );
-        if let (Some(cors), Some(_)) = (&channel.cors, &preflight) {
-            let status = Reply::preflight(cors, &head.headers).status;
-            said.answered = Some(status);
-            let text = format!("a preflight (CORS), which chatgate answers itself with {status}");
-            said.step("verdict", text);
-            return Ok(());
-        }
-        if unproven && route.kind == Kind::Deny {
-            return Err(Reason::Denied.into());
-        }
+        let unproven = match found.preflight {
+            Preflight::No => false,
+            Preflight::Theirs => true,
+            Preflight::Ours(answer) => {
+                let status = answer?.status;
+                said.answered = Some(status);
+                let text =
+                    format!("a preflight (CORS), which chatgate answers itself with {status}");
+                said.step("verdict", text);
+                return Ok(());
+            }
+        };
 
         let opens = socket::asked(&head, route);
         if let Some(socket) = opens {
@@ -248,7 +242,7 @@ impl Case<'_> {
         if let Some((signature, _)) = route.signatures.check(&head.headers, bytes, self.now)? {
             said.step("signature", format!("{} holds", signature.name));
         }
-        let params = found.params();
+        let params = found.at.params();
         let view = RequestView {
             method: &head.method,
             path: &target.path,

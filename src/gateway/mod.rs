@@ -9,6 +9,7 @@
 //! | `admit` | ambiguous targets, hosts, duplicated headers are refused |
 //! | `endpoints` | our own addresses: login return, `continue`, key set, page |
 //! | `read` | a request body is read as a whole where something depends on it |
+//! | `find` | the route that a request belongs to |
 //! | `request` | route → body → signature → proof → interaction → verdict |
 //! | `facts` | what a request says: its interaction, whose that is, who the customer is |
 //! | `interactions` | what it leaves on its interaction |
@@ -56,6 +57,7 @@ mod endpoints;
 mod exchange;
 pub mod explain;
 mod facts;
+mod find;
 mod handover;
 mod head;
 mod hold;

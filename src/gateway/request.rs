@@ -5,17 +5,18 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::HeaderMap;
 use pingora::Error;
 use pingora::proxy::Session;
 
 use super::State;
-use super::admit::{self, Target};
+use super::admit;
 use super::body;
 use super::endpoints;
 use super::exchange::{Asked, Exchange};
 use super::facts::{self, Proven};
-use super::respond::{self, Reply};
+use super::find::{self, Preflight};
+use super::respond::Reply;
 use super::{challenge, interactions, linking, read, records, release, side_call, signed};
 use super::{socket, webhook};
 use crate::channel::{Kind, Login, Route};
@@ -88,10 +89,24 @@ async fn walk(
     }
 
     let headers = &session.req_header().headers;
-    let (route, unproven) = match find(exchange, method, target, headers)? {
-        Found::Route { route, unproven } => (route, unproven),
-        Found::Preflight(reply) => return Ok(Step::Reply(reply)),
+    let found = find::find(&exchange.config.routes, &method, &target, headers)?;
+    let unproven = match found.preflight {
+        Preflight::No => false,
+        Preflight::Theirs => true,
+        Preflight::Ours(answer) => return Ok(Step::Reply(answer?)),
     };
+    let route = found.at.route.clone();
+    // Nobody reads them where a request merely passes.
+    let params = match route.asks() {
+        true => found.at.params(),
+        false => Vec::new(),
+    };
+    exchange.asked = Some(Asked {
+        method,
+        target,
+        route: route.clone(),
+        params,
+    });
     let opens = socket::asked(session.req_header(), &route);
     if let Some(socket) = opens {
         socket::check(session, socket)?;
@@ -126,60 +141,6 @@ fn request_line(session: &Session) -> Option<Bytes> {
     let mut line = session.as_downstream().as_http1()?.get_headers_raw_bytes();
     line.truncate(memchr::memchr(b'\n', &line).unwrap_or(line.len()));
     Some(line)
-}
-
-/// What is at an address.
-enum Found {
-    /// A route, noted on the exchange.
-    Route {
-        route: Arc<Route>,
-        /// Whether the request is a preflight that its backend answers.
-        unproven: bool,
-    },
-    /// A route whose preflights are answered here.
-    Preflight(Reply),
-}
-
-/// Finds the route. A preflight that the route's methods do not have belongs to that of
-/// the request that it asks for.
-fn find(
-    exchange: &mut Exchange,
-    method: Method,
-    target: Target,
-    headers: &HeaderMap,
-) -> Result<Found, Reason> {
-    let routes = &exchange.config.routes;
-    let preflight = respond::preflight(&method, headers);
-    let mut found = routes.find(&method, &target.host, &target.path);
-    let mut unproven = false;
-    if let (Some(wanted), None) = (&preflight, &found) {
-        // Routes list the methods of their API, and browsers ask with OPTIONS first.
-        found = routes.find(wanted, &target.host, &target.path);
-        unproven = true;
-    }
-    let found = found.ok_or(Reason::NoRoute)?;
-    let route = found.route.clone();
-    // Nobody reads them where a request merely passes.
-    let params = match route.asks() {
-        true => found.params(),
-        false => Vec::new(),
-    };
-    if routes.is_disguised(&method, &target.host, &target.path, &route) {
-        return Err(Reason::AmbiguousPath);
-    }
-    if let (Some(cors), Some(_)) = (&route.channel.cors, &preflight) {
-        return Ok(Found::Preflight(Reply::preflight(cors, headers)));
-    }
-    if unproven && route.kind == Kind::Deny {
-        return Err(Reason::Denied);
-    }
-    exchange.asked = Some(Asked {
-        method,
-        target,
-        route: route.clone(),
-        params,
-    });
-    Ok(Found::Route { route, unproven })
 }
 
 /// From the route to the backend: who it is, the verdict, and what follows from that.

@@ -144,14 +144,6 @@ impl Reply {
     }
 }
 
-/// The method that a CORS preflight asks for.
-pub(super) fn preflight(method: &Method, headers: &HeaderMap) -> Option<Method> {
-    if method != Method::OPTIONS || !headers.contains_key(ORIGIN) {
-        return None;
-    }
-    Method::from_bytes(headers.get(ACCESS_CONTROL_REQUEST_METHOD)?.as_bytes()).ok()
-}
-
 /// Tells a client that waits for it to send its body (RFC 9110, section 10.1.1).
 pub(super) async fn go_on(session: &mut Session) -> pingora::Result<()> {
     if session.req_header().headers.contains_key(EXPECT) {
