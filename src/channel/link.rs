@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
+use super::Channel;
 use crate::interaction::Level;
 use crate::message::links::Links;
 use crate::message::{Body, JsonPath};
@@ -27,8 +28,7 @@ impl Link {
         body.edited(edited)
     }
 
-    /// Whether there is one.
-    pub fn is_in(&self, headers: &HeaderMap, body: &Body) -> bool {
+    fn is_in(&self, headers: &HeaderMap, body: &Body) -> bool {
         let plain = body.plain();
         plain.is_ok_and(|plain| self.edited(headers, plain, "").is_some())
     }
@@ -48,6 +48,13 @@ impl Link {
                 _ => None,
             }
         })
+    }
+}
+
+impl Channel {
+    /// Its login links, where the body has one.
+    pub fn link_in(&self, headers: &HeaderMap, body: &Body) -> Option<&Link> {
+        self.link.as_ref().filter(|link| link.is_in(headers, body))
     }
 }
 

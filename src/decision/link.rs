@@ -11,7 +11,8 @@ use crate::message::Body;
 /// of the backend's own. `None` where the body has no such link, or where nobody could log
 /// in by ours: then it stays as it is.
 pub fn link(channel: &Channel, headers: &HeaderMap, body: &Body, asker: Asker) -> Option<Level> {
-    let link = channel.link.as_ref()?;
-    let possible = channel.login.is_some() && asker.named && !asker.foreign;
-    (possible && link.is_in(headers, body)).then_some(link.level)
+    if channel.login.is_none() || !asker.named || asker.foreign {
+        return None;
+    }
+    Some(channel.link_in(headers, body)?.level)
 }

@@ -325,17 +325,16 @@ impl Sorting<'_> {
     /// of ours, or not at all where one stands for all of them already.
     async fn linked(&self) -> Result<BTreeMap<usize, Vec<u8>>, Reason> {
         let none = BTreeMap::new();
-        let (Some(link), Some(items), Some(key)) =
-            (&self.channel.link, &self.channel.items, self.key())
+        let (channel, headers) = (self.channel, self.answer.headers);
+        let plain = Body::new(self.plain.clone());
+        let level = decision::link(channel, headers, &plain, self.asker);
+        let (Some(level), Some(link), Some(items), Some(key)) =
+            (level, &channel.link, &channel.items, self.key())
         else {
             return Ok(none);
         };
-        if self.channel.login.is_none() || self.asker.foreign || !self.asker.named {
-            return Ok(none);
-        }
         let elements = |url: &str| {
-            let plain = Body::new(self.plain.clone());
-            let edited = link.replace(self.answer.headers, &plain, url)?;
+            let edited = link.replace(headers, &plain, url)?;
             let elements = Elements::find(&edited, &items.at).ok()??;
             Some(elements.of(&edited).map(<[u8]>::to_vec).collect::<Vec<_>>())
         };
@@ -351,7 +350,7 @@ impl Sorting<'_> {
         let hashes: Vec<_> = touched.iter().filter_map(hash).collect();
         let (clocks, now) = (&self.channel.clocks, self.state.clock.now());
         let look = self.state.store.read(key, clocks, now, |interaction| {
-            let stands = |hash| interaction.is_some_and(|i| i.is_challenged(hash, link.level, now));
+            let stands = |hash| interaction.is_some_and(|i| i.is_challenged(hash, level, now));
             hashes.iter().all(stands)
         });
         if look.await? {
@@ -364,7 +363,7 @@ impl Sorting<'_> {
             self.state,
             self.session,
             self.exchange,
-            link.level,
+            level,
             Some(Leg::Poll),
         )
         .await?;

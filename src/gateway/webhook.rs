@@ -15,7 +15,7 @@ use super::State;
 use super::challenge::challenge;
 use super::exchange::Exchange;
 use super::{facts, link, verdict};
-use crate::channel::{Link, Login, Route};
+use crate::channel::{Login, Route};
 use crate::decision::{self, Asker, ForAnswer, Forward};
 use crate::interaction::Evidence;
 use crate::interaction::store::Key;
@@ -127,8 +127,7 @@ async fn linked(
 ) -> Result<Option<Bytes>, Reason> {
     let channel = &route.channel;
     let read = Body::of(headers, body.clone(), channel.inspection.max_body);
-    let found = |link: &Link| link.is_in(headers, &read);
-    if !channel.link.as_ref().is_some_and(found) {
+    if channel.link_in(headers, &read).is_none() {
         return Ok(None);
     }
     if exchange.key.is_none() {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::{Answer, Case, Explanation, Stop, standing};
-use crate::channel::{Channel, Link, Route};
+use crate::channel::{Channel, Route};
 use crate::config::Config;
 use crate::decision::{self, Asker, Candidate, Finding, ForAnswer};
 use crate::gateway::{stream, webhook};
@@ -24,10 +24,10 @@ impl Case<'_> {
         let view = webhook::view(request.headers, request.body);
         let mut asker = Asker::ANONYMOUS;
         let first = decision::answer(channel, &view, asker);
-        let body = request.body;
-        let there = |link: &Link| body.is_some_and(|body| link.is_in(request.headers, body));
-        let link = channel.link.as_ref().is_some_and(there);
-        if link || !matches!(first, ForAnswer::Release { .. }) {
+        let link = request
+            .body
+            .and_then(|body| channel.link_in(request.headers, body));
+        if link.is_some() || !matches!(first, ForAnswer::Release { .. }) {
             let interaction = webhook::interaction(route, request, &first)?;
             let named = interaction.as_deref().map(crate::telemetry::clean);
             said.step(
@@ -168,8 +168,7 @@ fn linked(said: &mut Explanation, channel: &Channel, view: &AnswerView<'_>, aske
     let Some(body) = view.body else {
         return;
     };
-    let there = |link: &Link| link.is_in(view.headers, body);
-    if !channel.link.as_ref().is_some_and(there) {
+    if channel.link_in(view.headers, body).is_none() {
         return;
     }
     said.step(
