@@ -84,6 +84,28 @@ pub struct Channel {
 pub const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
 impl Channel {
+    /// A channel of which nothing is configured yet: whatever it carries passes.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            clocks: Clocks::default(),
+            verifiers: Vec::new(),
+            matches: Vec::new(),
+            owner: None,
+            inject: Injection::default(),
+            flags: Vec::new(),
+            inspection: Inspection::default(),
+            items: None,
+            streaming: Streaming::default(),
+            link: None,
+            login: None,
+            logout_key: None,
+            side_call: None,
+            cors: None,
+            socket: None,
+        }
+    }
+
     /// Whether its interactions are worth remembering.
     pub fn keeps_state(&self) -> bool {
         self.login.is_some() || !self.verifiers.is_empty()

@@ -1,29 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::channel::Inspection;
-use crate::interaction::Clocks;
 
 /// A route of any kind; its name tells it.
 fn route(methods: &str, host: &str, path: &str) -> Arc<Route> {
-    let channel = Channel {
-        name: "web".into(),
-        clocks: Clocks::default(),
-        verifiers: Vec::new(),
-        matches: Vec::new(),
-        owner: None,
-        inject: Default::default(),
-        flags: Vec::new(),
-        inspection: Inspection::default(),
-        items: None,
-        streaming: Default::default(),
-        link: None,
-        login: None,
-        logout_key: None,
-        side_call: None,
-        cors: None,
-        socket: None,
-    };
     let upstream = Upstream {
         name: "bot".into(),
         host: "127.0.0.1".into(),
@@ -36,7 +16,7 @@ fn route(methods: &str, host: &str, path: &str) -> Arc<Route> {
     Arc::new(Route {
         name: format!("{methods} {host}{path}").into(),
         kind: Kind::Pass,
-        channel: Arc::new(channel),
+        channel: Arc::new(Channel::new("web")),
         upstream: Arc::new(upstream),
         methods: methods
             .split_whitespace()

@@ -3,8 +3,8 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 
 use super::*;
+use crate::channel::MediaTypes;
 use crate::channel::flag::{FlagLevel, JsonCondition};
-use crate::channel::{Inspection, MediaTypes};
 use crate::decision::{Candidate, candidate};
 use crate::message::stream::Format;
 use crate::message::{Body, JsonPath};
@@ -24,22 +24,8 @@ fn channel() -> Channel {
         strip: false,
     };
     Channel {
-        name: "web".into(),
-        clocks: Default::default(),
-        verifiers: Vec::new(),
-        matches: Vec::new(),
-        owner: None,
-        inject: Default::default(),
         flags: vec![flag],
-        inspection: Inspection::default(),
-        items: None,
-        streaming: Default::default(),
-        link: None,
-        login: None,
-        logout_key: None,
-        side_call: None,
-        cors: None,
-        socket: None,
+        ..Channel::new("web")
     }
 }
 
