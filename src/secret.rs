@@ -54,6 +54,11 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// A new id that no other call has, after a word that says what it is of: `msg_9f…`.
+pub fn id(prefix: &str) -> String {
+    format!("{prefix}{}", hex::encode(random::<12>()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -140,8 +140,7 @@ impl Signed {
             keys.map(|(keys, tolerance)| (keys.clone(), tolerance))
         };
         let (keys, _) = keys(args, config, channel, "no key for logouts", own)?;
-        let own = config
-            .map(|config| format!("{}{}/logout/{channel}", config.public_url, config.endpoints));
+        let own = config.map(|config| config.own_url("/logout/", channel));
         let url = (args.callback.clone().or(own))
             .ok_or("--callback is needed: nothing else says where to send it")?;
         let members = Map::from_iter([
@@ -153,7 +152,7 @@ impl Signed {
 
     fn post(url: String, keys: &SecurityKeys, members: Map<String, Value>, now: Time) -> Self {
         let body = Value::Object(members).to_string();
-        let id = format!("msg_{}", hex::encode(secret::random::<12>()));
+        let id = secret::id("msg_");
         let headers = webhook::sign(keys, &id, now, body.as_bytes()).into();
         Self::Post { url, headers, body }
     }
@@ -227,7 +226,7 @@ impl Place {
             .ok_or("--channel is needed: nothing else says which one")?;
         let callback = found
             .map(Into::into)
-            .or_else(|| config.map(|config| own_callback(config, &channel)))
+            .or_else(|| config.map(|config| config.own_url("/return/", &channel)))
             .ok_or("--callback is needed: nothing else says where to return to")?;
         Ok(Self {
             token,
@@ -285,10 +284,6 @@ fn keys(
     let (keys, tolerance) =
         of(known).ok_or_else(|| format!("the channel {channel:?} has {lacks}"))?;
     Ok((keys, tolerance.min(VALID)))
-}
-
-fn own_callback(config: &Config, channel: &str) -> String {
-    format!("{}{}/return/{channel}", config.public_url, config.endpoints)
 }
 
 fn members(args: &Args) -> Result<Map<String, Value>, String> {

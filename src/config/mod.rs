@@ -290,6 +290,12 @@ impl Config {
             || limits(self) != limits(other)
     }
 
+    /// The URL of one of our own endpoints, at a path like `/login/`.
+    pub fn own_url(&self, path: &str, rest: &str) -> String {
+        let (server, endpoints) = (&self.public_url, &self.endpoints);
+        format!("{server}{endpoints}{path}{rest}")
+    }
+
     /// A channel by name.
     pub fn channel(&self, name: &str) -> Option<&Arc<Channel>> {
         self.channels.iter().find(|channel| *channel.name == *name)

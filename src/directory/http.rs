@@ -69,7 +69,7 @@ impl Http {
         let mut headers = self.headers.clone();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         if let Some(sign) = &self.sign {
-            let id = format!("record-{}", hex::encode(crate::secret::random::<12>()));
+            let id = crate::secret::id("record-");
             sign.sign(&mut headers, b"", &id, now)?;
         }
         let mut request = Request::new(Bytes::new());

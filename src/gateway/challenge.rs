@@ -227,12 +227,7 @@ async fn issue(
     let config = &exchange.config;
     let login = login_url(config, login, key, &token, level, now);
     let resume = waiting.map_or(String::new(), |token| {
-        format!(
-            "{}{}/continue/{}",
-            config.public_url,
-            config.endpoints,
-            token.expose()
-        )
+        config.own_url("/continue/", token.expose())
     });
     Ok(Urls {
         login,
@@ -272,12 +267,7 @@ fn login_url(
     let back = login.linking.as_ref().and_then(|linking| linking.back());
     match login.page() {
         Some(page) if back.is_none() => page_url(config, page, key, token, level, now),
-        _ => format!(
-            "{}{}/login/{}",
-            config.public_url,
-            config.endpoints,
-            token.expose()
-        ),
+        _ => config.own_url("/login/", token.expose()),
     }
 }
 
@@ -290,10 +280,9 @@ pub(super) fn page_url(
     level: Level,
     now: Time,
 ) -> String {
-    let own = format!("{}{}", config.public_url, config.endpoints);
     let values = LoginUrl {
         token,
-        callback: &format!("{own}/return/{}", key.channel()),
+        callback: &config.own_url("/return/", key.channel()),
         channel: key.channel(),
         interaction: key.interaction(),
         level: config.level_name(level),

@@ -116,7 +116,7 @@ pub(super) fn send(
     };
     let outbound = state.outbound.clone();
     outbound.share(async move {
-        let id = format!("msg_{}", hex::encode(crate::secret::random::<12>()));
+        let id = crate::secret::id("msg_");
         let outcome = tokio::select! {
             outcome = delivery.deliver(&message, &id) => outcome,
             () = delivery.last_call() => Err(Reason::ReleaseFailed),
@@ -154,7 +154,7 @@ impl Delivery {
             .await;
         let (mut end, mut ended) = (pin!(self.last_call()), false);
         for message in released.unwrap_or_default() {
-            let id = format!("msg_{}", hex::encode(crate::secret::random::<12>()));
+            let id = crate::secret::id("msg_");
             let outcome = match ended {
                 true => Err(Reason::ReleaseFailed),
                 false => tokio::select! {

@@ -107,7 +107,7 @@ impl Notice {
             return false;
         };
         // One id for all attempts: the backend can tell a repetition.
-        let id = format!("msg_{}", hex::encode(crate::secret::random::<12>()));
+        let id = crate::secret::id("msg_");
         for attempt in 1..=Self::ATTEMPTS {
             let request = match call.request(&self.values, &id, self.state.clock.now()) {
                 Ok(request) => request,
@@ -262,7 +262,7 @@ impl Replay {
         for (name, value) in injected.headers()? {
             request.headers_mut().insert(name, value);
         }
-        let id = format!("msg_{}", hex::encode(crate::secret::random::<12>()));
+        let id = crate::secret::id("msg_");
         signed::resign(&mut request, route, &id, self.state.clock.now())?;
         Ok(request)
     }

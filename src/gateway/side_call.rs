@@ -31,7 +31,7 @@ pub(super) async fn announce(
         return Ok(());
     };
     let values = call_values(config, channel, key, Some(identity), login_time, "success");
-    let id = format!("side-{}", hex::encode(crate::secret::random::<12>()));
+    let id = crate::secret::id("side-");
     let request = call.request(&values, &id, now).map_err(|error| {
         tracing::error!(channel = %channel.name, %error, "the side call could not be made");
         Reason::SideCallFailed

@@ -73,11 +73,10 @@ pub struct Setting {
 impl Setting {
     /// What the configuration says of a channel; `None` unless it has a login and both clocks.
     pub fn of(config: &Config, channel: &str) -> Option<Self> {
-        let endpoints = format!("{}{}", config.public_url, config.endpoints);
         let known = config.channel(channel)?;
         Some(Self {
             public_url: config.public_url.to_string(),
-            return_url: format!("{endpoints}/return/{channel}"),
+            return_url: config.own_url("/return/", channel),
             channel: channel.to_owned(),
             keys: known.login.as_ref()?.page()?.keys.clone(),
             authentication_timeout: known.clocks.authentication_timeout?,

@@ -183,7 +183,7 @@ async fn fetched(
         );
         Reason::LinkUnavailable
     };
-    let id = format!("link-{}", hex::encode(crate::secret::random::<12>()));
+    let id = crate::secret::id("link-");
     let request = fetch.call.request(values, &id, state.clock.now());
     let request = request.map_err(|error| failed(&error))?;
     let bounds = Bounds {

@@ -87,7 +87,7 @@ pub(super) async fn redeem(
 
     match redeemed? {
         Step::Unbound => {
-            exchange.bind_url = ticket.map(|ticket| ticket_url(&config, &ticket));
+            exchange.bind_url = ticket.map(|ticket| config.own_url("/bind/", ticket.expose()));
             Ok(Reason::LoginUnbound)
         }
         Step::Again => Ok(Reason::LoginFailed),
@@ -140,16 +140,6 @@ async fn by_records(
 fn ticket(channel: &Channel) -> Option<LoginToken> {
     let binding = channel.login.as_ref()?.binding;
     (binding != Binding::Off).then(LoginToken::generate)
-}
-
-/// Where the browser goes with a ticket.
-fn ticket_url(config: &Config, ticket: &LoginToken) -> String {
-    let Config {
-        public_url,
-        endpoints,
-        ..
-    } = config;
-    format!("{public_url}{endpoints}/bind/{}", ticket.expose())
 }
 
 /// Why a signed message is refused; the log is told what in it cannot be read.

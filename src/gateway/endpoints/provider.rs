@@ -83,7 +83,7 @@ async fn depart(
             interaction.attempt(token, begun.clone(), now)
         })
         .await??;
-    let redirect_uri = redirect_uri(config, &channel.name);
+    let redirect_uri = config.own_url("/callback/", &channel.name);
     let url = provider.authorization_url(&metadata, &pending, &redirect_uri, demanded);
     let reply = Reply::see_other(&url);
     if known {
@@ -158,7 +158,7 @@ async fn arrive(
     }
     let login = match &callback.outcome {
         Ok(code) => {
-            let redirect_uri = redirect_uri(&config, &channel.name);
+            let redirect_uri = config.own_url("/callback/", &channel.name);
             let identity = identify(
                 state,
                 provider,
@@ -321,13 +321,6 @@ async fn metadata(state: &State, provider: &Provider) -> Result<Arc<Metadata>, R
         .providers
         .metadata(&provider.issuer, timeout, &state.outbound, now)
         .await
-}
-
-fn redirect_uri(config: &Config, channel: &str) -> String {
-    format!(
-        "{}{}/callback/{channel}",
-        config.public_url, config.endpoints
-    )
 }
 
 /// The browser's cookie, if it brings exactly one of ours.
