@@ -48,7 +48,7 @@ use toml::de::DeTable;
 
 use crate::channel::{Channel, Routes, Upstream};
 use crate::directory::Directory;
-use crate::interaction::store::Limits;
+use crate::interaction::{Level, Limits};
 use crate::message::header::ManagedHeaders;
 use crate::message::managed::ManagedMembers;
 use crate::message::network::Network;
@@ -261,7 +261,7 @@ fn whole(path: &Path, message: String) -> Vec<Diagnostic> {
 
 impl Config {
     /// The name of a level; `anonymous` for level zero.
-    pub fn level_name(&self, level: crate::interaction::Level) -> &str {
+    pub fn level_name(&self, level: Level) -> &str {
         match level.0 {
             0 => "anonymous",
             n => self
@@ -272,9 +272,9 @@ impl Config {
     }
 
     /// The level of a name; `None` for a name that is not configured.
-    pub fn level(&self, name: &str) -> Option<crate::interaction::Level> {
+    pub fn level(&self, name: &str) -> Option<Level> {
         let place = self.levels.iter().position(|known| **known == *name)?;
-        Some(crate::interaction::Level(u8::try_from(place + 1).ok()?))
+        Some(Level(u8::try_from(place + 1).ok()?))
     }
 
     /// Whether what only a restart changes is another in `other`.

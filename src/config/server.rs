@@ -6,8 +6,7 @@ use std::time::Duration;
 use super::reader::{Node, Table, Wrong, clean};
 use super::url::Url;
 use super::{Listener, Log, Timeouts};
-use crate::interaction::Level;
-use crate::interaction::store::Limits;
+use crate::interaction::{Level, Limits};
 use crate::message::network::Network;
 use crate::message::target::check_path;
 

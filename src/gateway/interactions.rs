@@ -8,8 +8,7 @@ use super::State;
 use super::challenge;
 use super::exchange::Exchange;
 use crate::channel::{Channel, Kind, Resume, Route};
-use crate::interaction::store::Key;
-use crate::interaction::{Evidence, Identity, Interaction, Standing};
+use crate::interaction::{Evidence, Identity, Interaction, Key, Standing};
 use crate::reason::Reason;
 use crate::time::Time;
 

@@ -94,7 +94,6 @@ use std::sync::atomic::AtomicUsize;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-pub use release::Releases;
 pub use server::{Options, Stop, serve};
 
 use crate::config::Config;
@@ -108,35 +107,35 @@ use crate::time::{Clock, Time};
 
 /// What lives as long as the process and outlives every reload.
 #[derive(Debug)]
-pub struct State {
+struct State {
     /// The configuration that new requests get.
-    pub config: ArcSwap<Config>,
+    config: ArcSwap<Config>,
     /// Interactions.
-    pub store: Store,
+    store: Store,
     /// What verifiers remember.
-    pub caches: Caches,
+    caches: Caches,
     /// Who tries too often to log in.
-    pub throttle: Throttle,
+    throttle: Throttle,
     /// What OpenID providers announce.
-    pub providers: Providers,
+    providers: Providers,
     /// Held by whoever looks for the interactions of a customer.
-    pub logouts: tokio::sync::Mutex<()>,
+    logouts: tokio::sync::Mutex<()>,
     /// The client for our own calls.
-    pub outbound: Arc<Outbound>,
+    outbound: Arc<Outbound>,
     /// How upstreams are reached.
     peers: peer::Peers,
     /// Sends requests there that no client waits behind.
     resend: resend::Resend,
     /// Time.
-    pub clock: Clock,
+    clock: Clock,
     /// When the process began.
-    pub started: Time,
+    started: Time,
     /// Metrics.
-    pub metrics: Metrics,
+    metrics: Metrics,
     /// Withheld messages on their way to the client.
-    pub releases: Releases,
+    releases: release::Releases,
     /// Requests under way, open sockets and releases among them.
-    pub in_flight: AtomicUsize,
+    in_flight: AtomicUsize,
     /// Whether the process was told to end.
-    pub draining: watch::Sender<bool>,
+    draining: watch::Sender<bool>,
 }

@@ -22,8 +22,7 @@ use super::{socket, webhook};
 use crate::channel::{Kind, Login, Route};
 use crate::decision::{self, ForRequest, Forward};
 use crate::identity::Proof;
-use crate::interaction::store::Key;
-use crate::interaction::{Identity, Level};
+use crate::interaction::{Identity, Key, Level};
 use crate::reason::Reason;
 use crate::time::Time;
 

@@ -17,8 +17,7 @@ use super::exchange::Exchange;
 use super::{facts, link, verdict};
 use crate::channel::{Login, Route};
 use crate::decision::{self, Asker, ForAnswer, Forward};
-use crate::interaction::Evidence;
-use crate::interaction::store::Key;
+use crate::interaction::{Evidence, Key};
 use crate::message::{AnswerView, Body, RequestView};
 use crate::reason::Reason;
 

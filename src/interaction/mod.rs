@@ -1,7 +1,7 @@
 //! The state of a conversation: what is known of it, and the transitions it allows.
 //!
 //! Everything here is pure: time comes in as an argument, nothing touches a
-//! socket. [`store`] keeps interactions and makes each transition atomic.
+//! socket. [`Store`] keeps interactions and makes each transition atomic.
 
 mod attempt;
 mod clocks;
@@ -10,7 +10,7 @@ mod identity;
 mod memory;
 mod outbox;
 mod state;
-pub mod store;
+pub(crate) mod store;
 
 pub use attempt::Attempt;
 pub use clocks::Clocks;
