@@ -1,7 +1,7 @@
 //! What can be read of an answer's body, and has to be, by what its head says of it.
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::channel::Channel;
 use crate::message::coding::{Charset, Coding};
@@ -29,11 +29,8 @@ pub fn format(headers: &HeaderMap) -> Option<Format> {
 }
 
 pub(super) fn said_to_stream(headers: &HeaderMap) -> Option<Format> {
-    let mut values = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return None;
-    };
-    let kind = value.as_bytes().split(|byte| *byte == b';').next()?;
+    let value = content_type(headers)?.as_bytes();
+    let kind = value.split(|byte| *byte == b';').next()?;
     Format::of(kind.trim_ascii())
 }
 
@@ -65,10 +62,14 @@ pub(super) fn passes_by(channel: &Channel, headers: &HeaderMap) -> bool {
 /// The media type; `None` unless there is exactly one readable
 /// `Content-Type`.
 fn media_type(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return None;
-    };
-    let kind = value.to_str().ok()?.split(';').map(str::trim).next();
+    let value = content_type(headers)?.to_str().ok()?;
+    let end = memchr::memchr(b';', value.as_bytes()).unwrap_or(value.len());
+    let kind = value.get(..end).map(str::trim_ascii);
     kind.filter(|kind| !kind.is_empty())
+}
+
+/// The `Content-Type`, where there is exactly one.
+fn content_type(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    values.next().filter(|_| values.next().is_none())
 }

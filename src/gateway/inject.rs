@@ -182,10 +182,9 @@ fn address(ip: IpAddr) -> String {
 
 /// On judged routes: an answer that can be read, whole.
 pub(super) fn ask_for_readable(head: &mut RequestHeader) -> pingora::Result<()> {
-    head.insert_header("Accept-Encoding", HeaderValue::from_static("identity"))?;
     head.remove_header(&RANGE);
     head.remove_header(&IF_RANGE);
-    Ok(())
+    head.insert_header("Accept-Encoding", HeaderValue::from_static("identity"))
 }
 
 /// What is known of the customer when something is injected.

@@ -18,17 +18,19 @@ pub(super) fn prepare(
     exchange: &Exchange,
     now: Time,
 ) -> pingora::Result<Result<(), Reason>> {
-    if exchange.to_client() {
-        inject::strip_connection(head);
-    } else {
-        inject::strip(head, &exchange.config, exchange.may_upgrade());
-        inject::forwarded(head, session)?;
+    // Taken off and changed first, added last: a header map that has room need not grow.
+    match exchange.to_client() {
+        true => inject::strip_connection(head),
+        false => inject::strip(head, &exchange.config, exchange.may_upgrade()),
+    }
+    if exchange.judged() {
+        inject::ask_for_readable(head)?;
     }
     if let Some(outgoing) = &exchange.outgoing {
         webhook::readdress(head, outgoing)?;
     }
-    if exchange.judged() {
-        inject::ask_for_readable(head)?;
+    if !exchange.to_client() {
+        inject::forwarded(head, session)?;
     }
     if exchange.body.is_some() {
         // The client was told to go on, and the whole body is here.

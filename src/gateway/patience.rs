@@ -21,19 +21,24 @@ use super::{State, cork};
 use crate::config::Timeouts;
 
 tokio::task_local! {
-    /// Since when this task, which is a connection, waits for the head of a request;
-    /// `None` while a request is answered. On HTTP/2, where a request is a task of its own,
-    /// until the client has greeted: from then on pingora has a limit.
-    static WAITS: Cell<Option<Instant>>;
+    /// What this task, which is a connection, waits for.
+    static WAITING: Waiting;
+}
 
-    /// Whether the client's greeting of HTTP/2 is waited for.
-    static GREETS: Cell<bool>;
+/// What a connection waits for.
+struct Waiting {
+    /// Since when for the head of a request; `None` while a request is answered. On HTTP/2,
+    /// where a request is a task of its own, until the client has greeted: from then on
+    /// pingora has a limit.
+    head: Cell<Option<Instant>>,
+    /// Whether for the client's greeting of HTTP/2.
+    greeting: Cell<bool>,
 }
 
 /// Sets the limits of a request whose head has come.
 pub(super) fn begin(session: &mut Session, timeouts: &Timeouts) {
     // On HTTP/2 the task is the request.
-    let _ = WAITS.try_with(|waits| waits.set(None));
+    let _ = WAITING.try_with(|waiting| waiting.head.set(None));
     let session = session.as_downstream_mut();
     session.set_read_timeout(Some(timeouts.body));
     session.set_total_drain_timeout(Some(timeouts.body));
@@ -42,7 +47,7 @@ pub(super) fn begin(session: &mut Session, timeouts: &Timeouts) {
 
 /// The request is over, and its connection waits for the next one.
 pub(super) fn end() {
-    let _ = WAITS.try_with(|waits| waits.set(Some(Instant::now())));
+    let _ = WAITING.try_with(|waiting| waiting.head.set(Some(Instant::now())));
 }
 
 /// How fast a body that streams by has to come until the backend answers: bytes a second,
@@ -94,8 +99,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Patient<A> {
                 () = headless(idle) => None,
             }
         };
-        let connection = WAITS.scope(Cell::new(Some(Instant::now())), connection);
-        GREETS.scope(Cell::new(false), connection).await
+        let waiting = Waiting {
+            head: Cell::new(Some(Instant::now())),
+            greeting: Cell::new(false),
+        };
+        WAITING.scope(waiting, connection).await
     }
 
     async fn cleanup(&self) {
@@ -110,7 +118,7 @@ async fn headless(idle: Duration) {
     loop {
         tokio::time::sleep_until(due.into()).await;
         let now = Instant::now();
-        due = WAITS.with(Cell::get).unwrap_or(now) + idle;
+        due = WAITING.with(|waiting| waiting.head.get()).unwrap_or(now) + idle;
         if due <= now {
             return;
         }
@@ -138,14 +146,16 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Greeted<A> {
     }
 
     fn h2_options(&self) -> Option<H2Options> {
-        let _ = GREETS.try_with(|greets| greets.set(true));
+        let _ = WAITING.try_with(|waiting| waiting.greeting.set(true));
         self.0.h2_options()
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
-        if GREETS.try_with(Cell::take).unwrap_or_default() {
-            let _ = WAITS.try_with(|waits| waits.set(None));
-        }
+        let _ = WAITING.try_with(|waiting| {
+            if waiting.greeting.take() {
+                waiting.head.set(None);
+            }
+        });
         self.0.server_options()
     }
 

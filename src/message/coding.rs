@@ -155,7 +155,8 @@ impl Charset {
     pub(super) fn named_in(value: &[u8]) -> Self {
         let word = b"charset";
         let named = |part: &[u8]| part.eq_ignore_ascii_case(word);
-        if !value.windows(word.len()).any(named) {
+        // A parameter has a value (RFC 9110, section 5.6.6), and most types no parameter.
+        if !value.contains(&b'=') || !value.windows(word.len()).any(named) {
             return Self::Utf8;
         }
         let value = String::from_utf8_lossy(value).to_ascii_lowercase();

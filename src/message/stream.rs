@@ -81,9 +81,11 @@ impl Format {
         if is(&"text/event-stream") {
             return Some(Self::Events);
         }
-        let kind = media_type.to_ascii_lowercase();
         // The suffix: RFC 8091.
-        if kind == b"application/json-seq" || kind.ends_with(b"+json-seq") {
+        let suffix = media_type
+            .last_chunk()
+            .is_some_and(|end: &[u8; 9]| end.eq_ignore_ascii_case(b"+json-seq"));
+        if suffix || is(&"application/json-seq") {
             return Some(Self::Records);
         }
         LINES.iter().any(is).then_some(Self::Lines)

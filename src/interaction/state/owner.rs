@@ -1,6 +1,6 @@
 //! Whose an interaction is: what a request shows for being its owner's.
 
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 
 use super::Interaction;
 use crate::reason::Reason;
@@ -8,6 +8,18 @@ use crate::reason::Reason;
 /// SHA-256 of whatever ties a request to the interaction's owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct OwnerHash(pub [u8; 32]);
+
+impl OwnerHash {
+    /// Whether they are the same, in constant time: by words, as it is asked thrice of
+    /// every request.
+    fn is(&self, other: &Self) -> bool {
+        let ((ours, _), (theirs, _)) = (self.0.as_chunks(), other.0.as_chunks());
+        let word = |bytes: &[u8; 8]| u64::from_ne_bytes(*bytes);
+        let words = ours.iter().zip(theirs);
+        let same = words.map(|(ours, theirs)| word(ours).ct_eq(&word(theirs)));
+        same.fold(Choice::from(1), |all, one| all & one).into()
+    }
+}
 
 /// What a request shows for being the owner's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +49,7 @@ impl Interaction {
         match (evidence, &self.owner) {
             (Evidence::Unasked, _) => true,
             (Evidence::Missing, _) => false,
-            (Evidence::Shown(shown), Some(owner)) => shown.0.ct_eq(&owner.0).into(),
+            (Evidence::Shown(shown), Some(owner)) => shown.is(owner),
             (Evidence::Shown(_), None) => self.login.is_none() && self.rare.is_none(),
         }
     }
