@@ -13,7 +13,7 @@ use super::State;
 use super::exchange::{Asked, Exchange};
 use super::respond::Reply;
 use super::resume::end_to_end;
-use super::{notice, verdict, webhook};
+use super::{notice, unflag, webhook};
 use crate::channel::{ChallengeTemplate, Channel, Login, Resume, SigningPage};
 use crate::config::Config;
 use crate::decision::{self, Asker, ForAnswer};
@@ -114,7 +114,7 @@ pub(super) async fn ask(
         let headers = came.map(|came| webhook::addressed(reply.headers.clone(), &came));
         let envelope = Withheld {
             headers: headers.unwrap_or_default(),
-            ..Withheld::nothing(leg)
+            ..Withheld::notice(leg)
         };
         address(state, exchange, &envelope, now).await?;
     }
@@ -147,9 +147,9 @@ pub(super) async fn url(
     let envelope = match asked {
         Some(asked) => Some(Withheld {
             headers: webhook::addressed(HeaderMap::new(), &headers(session)),
-            ..Withheld::nothing(to_client(asked))
+            ..Withheld::notice(to_client(asked))
         }),
-        None => leg.map(Withheld::nothing),
+        None => leg.map(Withheld::notice),
     };
     let tells = notice::outcomes(&route.channel).is_some();
     if let Some(envelope) = envelope.filter(|_| tells) {
@@ -403,7 +403,7 @@ pub(super) fn withheld(channel: &Channel, answer: &AnswerView<'_>, level: Level)
     let ForAnswer::Release { strip, .. } = decision::answer(channel, answer, asker) else {
         return None;
     };
-    let (headers, body) = verdict::stripped(channel, answer.headers.clone(), body, &strip);
+    let (headers, body) = unflag::stripped(channel, answer.headers.clone(), body, &strip);
     Some(Answer {
         status: answer.status,
         headers: end_to_end(headers),

@@ -9,6 +9,7 @@ use super::State;
 use super::exchange::Exchange;
 use super::items;
 use super::stream;
+use super::unflag;
 use super::verdict;
 use crate::channel::Route;
 use crate::decision::{self, Candidate, ForAnswer};
@@ -52,13 +53,13 @@ pub(super) async fn judge(
         Candidate::Yes => {
             if method == Method::HEAD || head.status == StatusCode::NOT_MODIFIED {
                 // The body that would decide is not there; what tells of it goes.
-                verdict::forget_body(head);
+                unflag::forget_body(head);
             }
             return Ok(Fate::Hold(cap));
         }
         Candidate::Stream(_) if method == Method::HEAD => {
-            verdict::forget_body(head);
-            Fate::Pass
+            stream::judged_head(channel, head)?;
+            return Ok(Fate::Pass);
         }
         Candidate::Stream(format) => return Ok(Fate::Stream(format)),
         Candidate::Opaque => Fate::Watch,
@@ -66,7 +67,7 @@ pub(super) async fn judge(
             ForAnswer::Release { reason, strip } => {
                 exchange.reason = reason;
                 let opaque = decision::watched(&view) == Candidate::Opaque;
-                verdict::release_head(channel, head, &strip, private)?;
+                unflag::release_head(channel, head, &strip, private)?;
                 match opaque && stream::is_watched(&route) {
                     true => Fate::Watch,
                     false => Fate::Pass,

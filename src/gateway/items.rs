@@ -17,12 +17,12 @@ use sha2::{Digest, Sha256};
 use super::State;
 use super::challenge::{self, challenge_message};
 use super::exchange::Exchange;
-use super::handover::Handover;
+use super::handover::Handovers;
 use super::notice;
-use super::verdict;
+use super::unflag;
 use crate::channel::{Channel, Items, Release};
 use crate::decision::{self, Asker, ForAnswer, JudgedItems};
-use crate::interaction::{Key, Leg, Level, MessageHash, Withheld};
+use crate::interaction::{HandedOut, Key, Leg, Level, MessageHash, Withheld};
 use crate::message::elements::Elements;
 use crate::message::{AnswerView, Body, Json};
 use crate::reason::Reason;
@@ -36,7 +36,7 @@ pub(super) struct Sorted {
     /// The verdict that says the most.
     pub reason: Reason,
     /// The messages in it that the store has no more.
-    pub handover: Option<Handover>,
+    pub handovers: Handovers,
 }
 
 /// An element, and what tells it from others.
@@ -167,16 +167,19 @@ impl Sorting<'_> {
         // What is taken out of the store goes nowhere but into this answer: nothing may
         // fail after it.
         let released = self.released().await?;
-        let mut handed = self.told().await;
-        let told = handed.iter().map(|notice| element(&notice.body).into());
+        let notices = self.told().await;
+        let told = notices.messages.iter();
+        let told = told.map(|notice| element(&notice.body).into());
         let added = released
+            .messages
             .iter()
             .filter(|message| self.adds(message, &flagged));
         let first: Vec<Bytes> = told
             .chain(added.map(|message| message.body.clone()))
             .collect();
-        handed.extend(released);
-        let handover = Handover::new(self.state, self.exchange, handed);
+        let mut handovers = Handovers::default();
+        handovers.add(self.state, self.exchange, notices);
+        handovers.add(self.state, self.exchange, released);
         let mut body = None;
         if !flagged.is_empty() || !first.is_empty() || !linked.is_empty() {
             let change = |index| {
@@ -196,7 +199,7 @@ impl Sorting<'_> {
             body,
             strip: strip.into_iter().collect(),
             reason,
-            handover,
+            handovers,
         })
     }
 
@@ -225,9 +228,9 @@ impl Sorting<'_> {
     }
 
     /// What there is to say of how a login ended.
-    async fn told(&self) -> Vec<Withheld> {
+    async fn told(&self) -> HandedOut {
         let (Some(route), Some(key)) = (self.exchange.route(), self.key()) else {
-            return Vec::new();
+            return HandedOut::default();
         };
         let (config, evidence) = (&self.exchange.config, self.exchange.evidence);
         let told = notice::due(
@@ -242,12 +245,12 @@ impl Sorting<'_> {
     }
 
     /// What was withheld and may be delivered now.
-    async fn released(&self) -> Result<Vec<Withheld>, Reason> {
+    async fn released(&self) -> Result<HandedOut, Reason> {
         let Some(key) = self.key().filter(|_| self.asker.level > Level::ANONYMOUS) else {
-            return Ok(Vec::new());
+            return Ok(HandedOut::default());
         };
         if release(self.channel).is_none() {
-            return Ok(Vec::new());
+            return Ok(HandedOut::default());
         }
         let (clocks, now) = (&self.channel.clocks, self.state.clock.now());
         let evidence = self.exchange.evidence;
@@ -258,7 +261,7 @@ impl Sorting<'_> {
                 Some(interaction) => {
                     interaction.release(|leg| *leg == Leg::Poll, clocks, evidence, now)
                 }
-                None => Vec::new(),
+                None => HandedOut::default(),
             });
         update.await
     }
@@ -424,7 +427,7 @@ impl Sorting<'_> {
         let ForAnswer::Release { strip, .. } = decision::answer(self.channel, &view, asker) else {
             return None;
         };
-        let (_, bytes) = verdict::stripped(self.channel, HeaderMap::new(), &alone, &strip);
+        let (_, bytes) = unflag::stripped(self.channel, HeaderMap::new(), &alone, &strip);
         let items = self.channel.items.as_ref()?;
         let elements = Elements::find(&bytes, &items.at).ok()??;
         let element = elements.of(&bytes).next()?;

@@ -24,6 +24,7 @@
 //! | `head` | what becomes of an answer, decided on its head |
 //! | `hold` | an answer that may be flagged is held back, head and all |
 //! | `verdict` | the judgement on a held answer, carried out |
+//! | `unflag` | what is taken off an answer that goes on |
 //! | `items` | the judgement on the elements of an answer with many messages |
 //! | `stream` | the judgement on the messages of a streamed answer |
 //! | `linking` | a platform says whose login it was |
@@ -85,6 +86,7 @@ mod side_call;
 mod signed;
 mod socket;
 mod stream;
+mod unflag;
 mod verdict;
 mod webhook;
 

@@ -13,7 +13,7 @@ use super::{State, release};
 use crate::channel::outcome::{Ended, Outcomes};
 use crate::channel::{Channel, Login};
 use crate::config::Config;
-use crate::interaction::{Evidence, Identity, Interaction, Key, Leg, Redeemed, Withheld};
+use crate::interaction::{Evidence, HandedOut, Identity, Interaction, Key, Leg, Redeemed};
 use crate::reason::Reason;
 
 /// Tells the chat.
@@ -96,20 +96,20 @@ pub(super) async fn due(
     key: &Key,
     evidence: Evidence,
     leg: &Leg,
-) -> Vec<Withheld> {
+) -> HandedOut {
     if outcomes(channel).is_none() {
-        return Vec::new();
+        return HandedOut::default();
     }
     lapse(state, config, channel, key, leg).await;
     let (clocks, now) = (&channel.clocks, state.clock.now());
     let look = |interaction: Option<&Interaction>| interaction.is_some_and(|i| i.tells(leg));
     let waits = state.store.read(key, clocks, now, look).await;
     if !waits.unwrap_or_default() {
-        return Vec::new();
+        return HandedOut::default();
     }
     let told = state.store.update(key, clocks, now, |slot| match slot {
         Some(interaction) => interaction.told(leg, evidence),
-        None => Vec::new(),
+        None => HandedOut::default(),
     });
     told.await.unwrap_or_default()
 }

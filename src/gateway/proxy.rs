@@ -211,11 +211,12 @@ impl ProxyHttp for Proxy {
         // Of a judged answer, trailers do not pass.
         if exchange.stream.is_some() {
             let mut rest = None;
-            Stream::chunk(&self.state, session, exchange, &mut rest, true)?;
+            // An error here would only be logged, and the trailers pass. It ends anyway.
+            let _ = Stream::chunk(&self.state, session, exchange, &mut rest, true);
             return Ok(Some(rest.unwrap_or_default()));
         }
-        Watch::chunk(&self.state, exchange)?;
-        Ok(exchange.hold.is_held().then(Bytes::new))
+        let ended = Watch::chunk(&self.state, exchange).is_err();
+        Ok((ended || exchange.hold.is_held()).then(Bytes::new))
     }
 
     fn error_while_proxy(
@@ -262,6 +263,8 @@ impl ProxyHttp for Proxy {
         {
             tracing::debug!(request_id = %exchange.id(), %error, "the customer was gone");
         }
+        // What is written from here on is not of it.
+        Stream::settle(session, exchange).await;
         if dead || begun || exchange.broken {
             return FailToProxy {
                 error_code: 0,
@@ -313,6 +316,7 @@ impl ProxyHttp for Proxy {
             tracing::debug!(request_id = %exchange.id(), %error, "the customer was gone");
             session.set_keepalive(None);
         }
+        Stream::settle(session, exchange).await;
         let status = exchange
             .own_status
             .or_else(|| session.response_written().map(|head| head.status.as_u16()));

@@ -15,7 +15,7 @@ use super::busy::Busy;
 use super::{State, resume, signed};
 use crate::channel::{Channel, Kind, Login, Release, Route};
 use crate::config::Config;
-use crate::interaction::{Evidence, Key, Leg, Withheld};
+use crate::interaction::{Evidence, HandedOut, Key, Leg, Withheld};
 use crate::outbound::Bounds;
 use crate::reason::Reason;
 use crate::time::Time;
@@ -149,11 +149,11 @@ impl Delivery {
             .update(&self.key, clocks, now, |slot| match slot {
                 // The token, or the proof, spoke for the owner.
                 Some(interaction) => interaction.release(webhooks, clocks, Evidence::Unasked, now),
-                None => Vec::new(),
+                None => HandedOut::default(),
             })
             .await;
         let (mut end, mut ended) = (pin!(self.last_call()), false);
-        for message in released.unwrap_or_default() {
+        for message in released.unwrap_or_default().messages {
             let id = crate::secret::id("msg_");
             let outcome = match ended {
                 true => Err(Reason::ReleaseFailed),

@@ -166,12 +166,24 @@ pub(super) async fn without_chunks(
         return Ok(());
     }
     session.set_ignore_info_resp(true);
-    session.set_keepalive(None);
     let placeholder = ResponseHeader::build(StatusCode::EARLY_HINTS, Some(0))?;
     let mut head = std::mem::replace(head, placeholder);
-    head.remove_header(&TRANSFER_ENCODING);
-    head.set_version(Version::HTTP_11);
+    unsized_head(session, &mut head)?;
     session.write_response_header(Box::new(head), false).await
+}
+
+/// Makes the head that of a body whose length is not known.
+pub(super) fn unsized_head(
+    session: &mut Session,
+    head: &mut ResponseHeader,
+) -> pingora::Result<()> {
+    head.set_version(Version::HTTP_11);
+    if session.req_header().version == Version::HTTP_10 {
+        head.remove_header(&TRANSFER_ENCODING);
+        session.set_keepalive(None);
+        return Ok(());
+    }
+    head.insert_header(TRANSFER_ENCODING, "chunked")
 }
 
 /// Writes a whole answer. `head` names the body's length.

@@ -15,7 +15,7 @@ use super::body;
 use super::busy::Busy;
 use super::inject::{self, Injected};
 use super::side_call::{announce, call_values};
-use super::{release, signed, verdict};
+use super::{release, signed, unflag};
 use crate::channel::{Channel, Kind, Resume, Route};
 use crate::config::Config;
 use crate::decision::{self, Asker, ForAnswer};
@@ -283,7 +283,7 @@ impl Replay {
         };
         match decision::answer(&self.channel, &view, asker) {
             ForAnswer::Release { strip, .. } => {
-                let (headers, body) = verdict::stripped(&self.channel, head.headers, &body, &strip);
+                let (headers, body) = unflag::stripped(&self.channel, head.headers, &body, &strip);
                 Ok(Answer {
                     status: head.status,
                     headers: end_to_end(headers),

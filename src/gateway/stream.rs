@@ -7,6 +7,7 @@
 //! none, and what is flagged would stay withheld.
 
 mod outbox;
+mod unsent;
 mod watch;
 
 pub(super) use watch::Watch;
@@ -17,8 +18,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, TRANSFER_ENCODING};
-use http::{HeaderMap, Version};
+use http::HeaderMap;
+use http::header::{ACCEPT, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
@@ -26,8 +27,10 @@ use pingora::{Error, ErrorType};
 use super::State;
 use super::challenge::challenge_message;
 use super::exchange::Exchange;
+use super::handover::Handovers;
 use super::link;
-use super::respond::Reply;
+use super::respond::{self, Reply};
+use super::unflag;
 use super::verdict;
 use crate::channel::{Channel, OnExpiry, Route};
 use crate::decision::{self, Asker, ForAnswer, StreamHead};
@@ -37,6 +40,7 @@ use crate::message::stream::{Decoder, Event, Format, Piece};
 use crate::message::unpack::Unpacker;
 use crate::message::{AnswerView, Body};
 use crate::reason::Reason;
+use unsent::Unsent;
 
 /// The error by which a stream ends before the backend ends it.
 pub(super) const ENDED: ErrorType = ErrorType::Custom("the login ended");
@@ -55,8 +59,8 @@ pub(super) struct Stream {
     asked: Option<TokenHash>,
     /// Whether the rest of a message over the cap passes.
     rest_passes: bool,
-    /// What passes before it is ended.
-    last: Bytes,
+    /// What passed and may not be on the customer's connection.
+    unsent: Unsent,
 }
 
 impl Stream {
@@ -86,28 +90,10 @@ impl Stream {
             level: exchange.asker.level,
             asked: None,
             rest_passes: false,
-            last: Bytes::new(),
+            unsent: Unsent::default(),
         };
-        for flag in channel.flags.iter().filter(|flag| flag.strip) {
-            if let Some((name, _)) = &flag.header {
-                head.remove_header(name);
-            }
-        }
-        verdict::forget_body(head);
-        head.remove_header(&CONTENT_ENCODING);
-        head.remove_header(&ACCEPT_RANGES);
-        // Whom it is for is decided message by message: no cache knows.
-        let untouched = head
-            .headers
-            .get_all(CACHE_CONTROL)
-            .iter()
-            .any(|value| contains(value.as_bytes(), b"no-transform"));
-        let cached = match untouched {
-            true => "private, no-store, no-transform",
-            false => "private, no-store",
-        };
-        head.insert_header(CACHE_CONTROL, cached)?;
-        unsized_head(session, head)?;
+        judged_head(channel, head)?;
+        respond::unsized_head(session, head)?;
         exchange.reason = Reason::Unflagged;
         exchange.stream = Some(Box::new(stream));
         Ok(())
@@ -125,6 +111,7 @@ impl Stream {
         else {
             return Ok(());
         };
+        stream.unsent.look(session);
         let unreadable = stream.feed(chunk.take()).err();
         let mut passing = Passing {
             stream: &mut stream,
@@ -133,16 +120,15 @@ impl Stream {
             exchange,
             route: &route,
             out: BytesMut::new(),
+            handovers: Handovers::default(),
         };
         let passed = match unreadable {
             None => passing.all(end),
             Some(reason) => passing.all(false).and(Err(Ended(reason))),
         };
-        let out = passing.out.freeze();
-        match passed {
-            Ok(()) => *chunk = (!out.is_empty()).then_some(out),
-            Err(Ended(_)) => stream.last = out,
-        }
+        let (out, handovers) = (passing.out.freeze(), passing.handovers);
+        stream.unsent.add(out.clone(), handovers);
+        *chunk = (!out.is_empty()).then_some(out);
         exchange.stream = Some(stream);
         match passed {
             Ok(()) => Ok(()),
@@ -171,14 +157,18 @@ impl Stream {
         Ok(())
     }
 
-    /// Writes what passes of a stream that [`Stream::chunk`] ended, and its end.
-    pub(super) async fn close(
-        session: &mut Session,
-        exchange: &mut Exchange,
-    ) -> pingora::Result<()> {
-        let last = exchange.stream.take().map(|stream| stream.last);
+    /// Writes what passed of a stream that [`Stream::chunk`] ended, and its end.
+    pub(super) async fn close(session: &mut Session, exchange: &Exchange) -> pingora::Result<()> {
+        let left = exchange.stream.as_ref().map(|stream| stream.unsent.bytes());
         session.write_downstream_proxy_tasks().await?;
-        session.write_response_body(last, true).await
+        session.write_response_body(left, true).await
+    }
+
+    /// Nothing more is written of it: what did not reach the customer waits again.
+    pub(super) async fn settle(session: &Session, exchange: &mut Exchange) {
+        if let Some(stream) = exchange.stream.take() {
+            stream.unsent.settle(session).await;
+        }
     }
 }
 
@@ -194,6 +184,7 @@ struct Passing<'a> {
     exchange: &'a mut Exchange,
     route: &'a Route,
     out: BytesMut,
+    handovers: Handovers,
 }
 
 impl Passing<'_> {
@@ -372,15 +363,27 @@ fn has_ended(route: &Route, before: Level, now: Level) -> bool {
     closes && now < before || now < route.least()
 }
 
-/// Makes the head that of a body whose length is not known.
-fn unsized_head(session: &mut Session, head: &mut ResponseHeader) -> pingora::Result<()> {
-    head.set_version(Version::HTTP_11);
-    if session.req_header().version == Version::HTTP_10 {
-        head.remove_header(&TRANSFER_ENCODING);
-        session.set_keepalive(None);
-        return Ok(());
+/// Makes the head that of a judged stream, whoever asks for it and by which method.
+pub(super) fn judged_head(channel: &Channel, head: &mut ResponseHeader) -> pingora::Result<()> {
+    for flag in channel.flags.iter().filter(|flag| flag.strip) {
+        if let Some((name, _)) = &flag.header {
+            head.remove_header(name);
+        }
     }
-    head.insert_header(TRANSFER_ENCODING, "chunked")
+    unflag::forget_body(head);
+    head.remove_header(&CONTENT_ENCODING);
+    head.remove_header(&ACCEPT_RANGES);
+    // Whom it is for is decided message by message: no cache knows.
+    let untouched = head
+        .headers
+        .get_all(CACHE_CONTROL)
+        .iter()
+        .any(|value| contains(value.as_bytes(), b"no-transform"));
+    let cached = match untouched {
+        true => "private, no-store, no-transform",
+        false => "private, no-store",
+    };
+    head.insert_header(CACHE_CONTROL, cached)
 }
 
 /// Whether a client says that it waits for a stream: browsers and most libraries do.
@@ -401,7 +404,7 @@ fn released(channel: &Channel, event: &Event, strip: &[usize]) -> Bytes {
         return event.data.clone();
     }
     let data = Body::new(event.data.clone());
-    verdict::stripped(channel, HeaderMap::new(), &data, strip).1
+    unflag::stripped(channel, HeaderMap::new(), &data, strip).1
 }
 
 /// The value of what need not be waited for.

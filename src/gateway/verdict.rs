@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, ETAG, LAST_MODIFIED, TRANSFER_ENCODING,
-};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderValue, Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
@@ -20,16 +18,12 @@ use super::items::{self, Sorted};
 use super::link;
 use super::respond;
 use super::stream::at_once;
+use super::unflag::{forget_body, release_head, unflagged};
 use crate::channel::{Channel, Kind, Unreadable};
 use crate::decision::{self, Asker, ForAnswer};
 use crate::interaction::{self, Level};
-use crate::message::elements::Elements;
-use crate::message::stream::{Format, Piece};
-use crate::message::{AnswerView, Body, JsonPath, edit};
+use crate::message::{AnswerView, Body};
 use crate::reason::Reason;
-
-/// Digests of a body that no longer is what they were made of.
-const DIGESTS: &[&str] = &["content-md5", "digest", "content-digest", "repr-digest"];
 
 /// Who an answer is for, asked anew for each: a login may have run out, or been
 /// revoked, while the backend worked.
@@ -97,11 +91,9 @@ pub(super) async fn carry_out(
         Err(reason) => return exchange.refuse(session, reason).await,
     };
     if let Some(mut sorted) = sorted {
-        let handover = sorted.handover.take();
+        let mut handovers = std::mem::take(&mut sorted.handovers);
         let written = release_sorted(session, exchange, channel, head, body, sorted).await;
-        if let Some(handover) = handover {
-            handover.settle(written.is_ok()).await;
-        }
+        handovers.settle(written.is_ok()).await;
         return written;
     }
     let verdict = decision::answer(channel, &view, asker);
@@ -238,129 +230,6 @@ fn released(
     Ok((head, body))
 }
 
-/// The head of an answer that goes on, whether its body was read or not: without the
-/// flags at these places in the channel, and kept from caches where a login was needed.
-pub(super) fn release_head(
-    channel: &Channel,
-    head: &mut ResponseHeader,
-    strip: &[usize],
-    private: bool,
-) -> pingora::Result<()> {
-    for name in flag_headers(channel, strip) {
-        head.remove_header(name);
-    }
-    if private {
-        // Protected content belongs into no cache but the customer's own memory.
-        head.insert_header(CACHE_CONTROL, "private, no-store")?;
-    }
-    Ok(())
-}
-
-/// Headers and body without the flags at these places in the channel.
-pub(super) fn stripped(
-    channel: &Channel,
-    mut headers: HeaderMap,
-    body: &Body,
-    strip: &[usize],
-) -> (HeaderMap, Bytes) {
-    let (gone, body) = unflagged(channel, body, decision::format(&headers), strip);
-    for name in gone.iter().chain(flag_headers(channel, strip)) {
-        headers.remove(name);
-    }
-    (headers, body)
-}
-
-/// The headers that flags at these places in the channel are seen by.
-fn flag_headers<'c>(
-    channel: &'c Channel,
-    strip: &'c [usize],
-) -> impl Iterator<Item = &'c HeaderName> {
-    let flags = strip.iter().filter_map(|index| channel.flags.get(*index));
-    flags.filter_map(|flag| flag.header.as_ref().map(|(name, _)| name))
-}
-
-/// The body without those flags, and the headers that are not true of it then. What has
-/// no flag to take off goes on as it came.
-fn unflagged(
-    channel: &Channel,
-    body: &Body,
-    format: Option<Format>,
-    strip: &[usize],
-) -> (Vec<HeaderName>, Bytes) {
-    let mut gone = Vec::new();
-    let mut left: Option<Vec<u8>> = None;
-    for flag in strip.iter().filter_map(|index| channel.flags.get(*index)) {
-        if let Some(condition) = &flag.json
-            && let Ok(plain) = body.plain()
-            && let Some(edited) = without(
-                channel,
-                left.as_deref().unwrap_or(plain),
-                format,
-                &condition.path,
-            )
-        {
-            left = Some(edited);
-        }
-    }
-    let Some(edited) = left.and_then(|left| body.edited(left)) else {
-        return (gone, body.bytes().clone());
-    };
-    gone.push(ETAG);
-    gone.extend(DIGESTS.iter().copied().map(HeaderName::from_static));
-    if body.is_coded() {
-        gone.push(CONTENT_ENCODING);
-    }
-    (gone, edited)
-}
-
-/// The body without what the query selects, in each of its messages; `None` where it
-/// selects nothing.
-fn without(
-    channel: &Channel,
-    body: &[u8],
-    format: Option<Format>,
-    path: &JsonPath,
-) -> Option<Vec<u8>> {
-    let remove = |body: &[u8]| edit::remove_selected(body, path).ok().flatten();
-    let Some(format) = format else {
-        let whole = remove(body);
-        let items = channel.items.as_ref();
-        let elements = items.and_then(|items| {
-            let body = whole.as_deref().unwrap_or(body);
-            let elements = Elements::find(body, &items.at).ok()??;
-            let edited: Vec<_> = elements.of(body).map(remove).collect();
-            let some = edited.iter().any(Option::is_some);
-            let change = |index: usize| edited.get(index).cloned().flatten();
-            some.then(|| elements.rewrite(body, &[b""; 0], change))
-        });
-        return elements.or(whole);
-    };
-    let mut changed = false;
-    let pieces = format.pieces(body).map(|piece| match &piece {
-        Piece::Event(event) => match remove(&event.data) {
-            Some(data) => {
-                changed = true;
-                format.replace(event, &data)
-            }
-            None => event.raw.clone(),
-        },
-        piece => piece.raw().clone(),
-    });
-    let edited = pieces.collect::<Vec<_>>().concat();
-    changed.then_some(edited)
-}
-
-/// Takes off what tells of a body that cannot be judged, because it was not sent:
-/// its length, its validators, its digests.
-pub(super) fn forget_body(head: &mut ResponseHeader) {
-    for name in [CONTENT_LENGTH, ETAG, LAST_MODIFIED] {
-        head.remove_header(&name);
-    }
-    for name in DIGESTS {
-        head.remove_header(*name);
-    }
-}
-
 /// Releases what is held of an answer that went over the cap with its `last` chunk, and
 /// lets the rest stream. `None` when the verdict withholds it all the same, or when an interaction
 /// that only the rest names could not be bound. The hook that calls
@@ -402,6 +271,11 @@ pub(super) fn release_oversize(
     } = *held;
     release_head(&route.channel, &mut head, &strip, private)?;
     exchange.add_cookie(&mut head)?;
+    // To an HTTP/1 client no head of HTTP/2 can be written.
+    head.set_version(Version::HTTP_11);
+    if !head.headers.contains_key(CONTENT_LENGTH) {
+        respond::unsized_head(session, &mut head)?;
+    }
     match at_once(session.write_response_header(Box::new(head), false)) {
         Some(Ok(())) => {
             body.extend_from_slice(last);

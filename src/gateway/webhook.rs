@@ -14,7 +14,7 @@ use pingora::proxy::Session;
 use super::State;
 use super::challenge::challenge;
 use super::exchange::Exchange;
-use super::{facts, link, verdict};
+use super::{facts, link, unflag, verdict};
 use crate::channel::{Login, Route};
 use crate::decision::{self, Asker, ForAnswer, Forward};
 use crate::interaction::{Evidence, Key};
@@ -58,12 +58,12 @@ pub(super) async fn judge(
             let Some(body) = body.filter(|_| !strip.is_empty() || channel.link.is_some()) else {
                 if !strip.is_empty() {
                     let unread = Body::new(Bytes::new());
-                    let (headers, _) = verdict::stripped(channel, headers.clone(), &unread, &strip);
+                    let (headers, _) = unflag::stripped(channel, headers.clone(), &unread, &strip);
                     exchange.outgoing = Some(headers);
                 }
                 return Ok(());
             };
-            let (mut headers, body) = verdict::stripped(channel, headers.clone(), &body, &strip);
+            let (mut headers, body) = unflag::stripped(channel, headers.clone(), &body, &strip);
             let linked = linked(state, session, exchange, route, &headers, &body).await?;
             if linked.is_some() || !strip.is_empty() {
                 if linked.is_some() {

@@ -16,7 +16,7 @@ pub use attempt::Attempt;
 pub use clocks::Clocks;
 pub use held::{Answer, Challenge, Held, HeldRequest, MessageHash, Redeemed, TokenHash};
 pub use identity::{Identity, Level};
-pub use outbox::{Bounds, Leg, Withheld};
+pub use outbox::{Bounds, HandedOut, Leg, Withheld};
 pub use state::{Evidence, Interaction, OwnerHash, Standing, Step, Unbound};
 pub use store::{Key, Limits, Store};
 

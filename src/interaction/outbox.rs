@@ -8,6 +8,7 @@ use http::{HeaderMap, Method};
 use super::held::headers_weight;
 use super::identity::Level;
 use crate::reason::Reason;
+use crate::time::Time;
 
 /// On which way a message came, and so on which it is delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +28,8 @@ pub enum Leg {
     Poll,
 }
 
-/// A withheld message.
+/// A message that waits: withheld until a login, or, at [`Level::ANONYMOUS`], a notice of
+/// how a login ended, which nobody is kept from.
 #[derive(Clone)]
 pub struct Withheld {
     /// On which way it came.
@@ -43,8 +45,8 @@ pub struct Withheld {
 }
 
 impl Withheld {
-    /// Nothing yet, for everybody, on this leg.
-    pub fn nothing(leg: Leg) -> Self {
+    /// A notice on this leg that says nothing yet.
+    pub fn notice(leg: Leg) -> Self {
         Self {
             leg,
             id: None,
@@ -54,9 +56,9 @@ impl Withheld {
         }
     }
 
-    /// Whether everybody may read it, and on this leg.
-    pub(super) fn is_notice(&self, leg: &Leg) -> bool {
-        self.level == Level::ANONYMOUS && self.leg == *leg
+    /// Whether it is a notice.
+    pub fn is_notice(&self) -> bool {
+        self.level == Level::ANONYMOUS
     }
 
     /// Approximate size in bytes, heap included.
@@ -75,6 +77,16 @@ impl fmt::Debug for Withheld {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Withheld({:?}, {} bytes)", self.level, self.body.len())
     }
+}
+
+/// Messages that an interaction handed out, oldest first. What does not arrive goes back to
+/// this one alone: another may have its key by then.
+#[derive(Clone, Debug, Default)]
+pub struct HandedOut {
+    /// When the interaction began.
+    pub(super) began: Time,
+    /// The messages.
+    pub messages: Vec<Withheld>,
 }
 
 /// How much one interaction may withhold.
@@ -140,9 +152,11 @@ impl Outbox {
         self.0.iter().any(|known| known.leg == *leg)
     }
 
-    /// Whether anything is kept on this leg that everybody may read.
+    /// Whether a notice is kept on this leg.
     pub(super) fn has_notice(&self, leg: &Leg) -> bool {
-        self.0.iter().any(|known| known.is_notice(leg))
+        self.0
+            .iter()
+            .any(|known| known.is_notice() && known.leg == *leg)
     }
 
     /// Hands out what is asked for, oldest first.

@@ -526,7 +526,7 @@ fn a_stream_that_cannot_be_decoded_is_blocked_for_everybody() {
 }
 
 /// A gzip encoder that flushes after each text.
-struct Gzip(flate2::write::GzEncoder<Vec<u8>>);
+pub struct Gzip(flate2::write::GzEncoder<Vec<u8>>);
 
 impl Default for Gzip {
     fn default() -> Self {
@@ -536,7 +536,7 @@ impl Default for Gzip {
 }
 
 impl Gzip {
-    fn next(&mut self, text: &str) -> Vec<u8> {
+    pub fn next(&mut self, text: &str) -> Vec<u8> {
         self.0.write_all(text.as_bytes()).unwrap();
         self.0.flush().unwrap();
         std::mem::take(self.0.get_mut())

@@ -102,3 +102,78 @@ fn a_login_that_ends_while_the_body_comes_does_not_count_for_the_answer() {
         assert_eq!(setup::is_challenge(&answer), ends, "{}", answer.text());
     }
 }
+
+#[test]
+fn a_client_that_does_not_know_chunks_gets_none_of_what_is_too_long_to_be_read() {
+    let long = format!("\"{CANARY}{}\"", "x".repeat(64 << 10));
+    let text = long.clone();
+    let script = move |seen: &Seen| {
+        let reply = Reply::new(200, text.clone()).header("Content-Type", "application/json");
+        match seen.target.rsplit('/').next().unwrap_or_default() {
+            "chunks" => reply.chunked(100),
+            "close" => reply.framing(crate::support::Framing::Close),
+            _ => reply,
+        }
+    };
+    for origin in [Origin::start(script.clone()), Origin::start_h2(script)] {
+        let gateway = Gateway::start(&setup::channel(&origin, "", &format!("{OWNER}{RELEASE}")));
+        for kind in ["sized", "chunks", "close"] {
+            for version in ["1.0", "1.1", "2"] {
+                let request = Request::get(&format!("/chat/{}/{kind}", setup::fresh()));
+                let request = match version {
+                    "1.0" => request.header("Connection", "keep-alive"),
+                    _ => request,
+                };
+                let answer = match version {
+                    "2" => gateway.h2().exchange(&request),
+                    version => gateway.wire().exchange_as(version, &request),
+                };
+                let cell = format!("{kind} {version} h2={}", origin.http2);
+                assert!(answer.whole && answer.text() == long, "{cell}");
+                let unsized_body = kind != "sized";
+                let chunks = unsized_body && version == "1.1";
+                let coding = answer.header("transfer-encoding");
+                assert_eq!(coding, chunks.then_some("chunked"), "{cell}");
+                let length = answer.header("content-length");
+                assert_eq!(length.is_none(), unsized_body, "{cell}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_head_of_a_stream_says_the_same_to_whoever_asks_for_it_alone() {
+    let origin = Origin::start(|seen: &Seen| {
+        let kind = match seen.target.rsplit('/').next().unwrap_or_default() {
+            "statement" => return setup::answer(seen),
+            "opaque" => "text/event-stream; charset=utf-7",
+            _ => "text/event-stream",
+        };
+        Reply::new(200, "data: x\n\n")
+            .header("Content-Type", kind)
+            .header("X-Needs-Login", "yes")
+            .header("Accept-Ranges", "bytes")
+            .header("Cache-Control", "max-age=60, no-transform")
+            .header("ETag", "\"1\"")
+    });
+    for closes in ["", "[channel.web.stream]\non_expiry = \"close\"\n"] {
+        let tables = format!("{OWNER}{RELEASE}{closes}");
+        let gateway = Gateway::start(&setup::channel(&origin, "", &tables));
+        let mut ann = setup::logged_in(&gateway, "ann");
+        for kind in ["events", "opaque"] {
+            let [get, head] = ["GET", "HEAD"].map(|method| {
+                let request = Request::new(method, &format!("/chat/ann/{kind}"));
+                let mut answer = ann.send(request);
+                let framing = ["transfer-encoding", "connection", "date"];
+                let framed =
+                    |name: &str| framing.iter().any(|known| name.eq_ignore_ascii_case(known));
+                answer.headers.retain(|(name, _)| !framed(name));
+                answer.headers.sort();
+                answer
+            });
+            assert_eq!((get.status, get.text()), (200, "data: x\n\n".into()));
+            assert_eq!(get.headers, head.headers, "{kind} {closes}");
+            assert_eq!(head.header("x-needs-login"), None, "{kind} {closes}");
+        }
+    }
+}

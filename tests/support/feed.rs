@@ -50,11 +50,19 @@ impl Feed {
 
     /// Says something on the stream that was opened last, at once and in one piece.
     pub fn say(&self, text: impl AsRef<[u8]>) {
-        let text = text.as_ref();
-        let size = format!("{:x}\r\n", text.len());
-        let chunk = [size.as_bytes(), text, b"\r\n"].concat();
+        self.say_all(&[text.as_ref()]);
+    }
+
+    /// The same in several pieces, all of them at once.
+    pub fn say_all(&self, pieces: &[&[u8]]) {
+        let mut chunks = Vec::new();
+        for piece in pieces {
+            chunks.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+            chunks.extend_from_slice(piece);
+            chunks.extend_from_slice(b"\r\n");
+        }
         let mut open = self.open.lock().unwrap();
-        open.as_mut().unwrap().write_all(&chunk).unwrap();
+        open.as_mut().unwrap().write_all(&chunks).unwrap();
     }
 
     /// Ends the stream.

@@ -96,6 +96,24 @@ impl Client {
         answer.expect("an answer")
     }
 
+    /// Sends a request and waits for the head of its answer, of which no more is read
+    /// than the connection takes unasked.
+    pub fn exchange_unread(mut self, request: &Request) -> impl Sized + use<> {
+        let work = async {
+            poll_fn(|context| self.requests.poll_ready(context)).await?;
+            let uri = format!("https://{}{}", self.authority, request.target);
+            let mut head = http::Request::get(uri).version(http::Version::HTTP_2);
+            for (name, value) in &request.headers {
+                head = head.header(name.to_ascii_lowercase(), value);
+            }
+            let request = head.body(()).unwrap();
+            self.requests.send_request(request, true)?.0.await
+        };
+        let work = async { tokio::time::timeout(PATIENCE, work).await };
+        let answer = self.runtime.block_on(work).expect("an answer in time");
+        (answer.expect("an answer"), self)
+    }
+
     /// Waits until the server has closed the connection.
     pub fn closed(&mut self) {
         let requests = &mut self.requests;

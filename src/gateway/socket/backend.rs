@@ -10,7 +10,7 @@ use super::relay::{Asked, Relay};
 use crate::channel::Resume;
 use crate::decision::{self, Asker, ForAnswer};
 use crate::gateway::challenge::{ask, withheld};
-use crate::gateway::{link, verdict};
+use crate::gateway::{link, unflag, verdict};
 use crate::interaction::{Bounds, Interaction, Leg, Level, Withheld};
 use crate::message::websocket::{Close, Event};
 use crate::message::{AnswerView, Body};
@@ -66,8 +66,7 @@ impl Relay<'_> {
         let body = Body::new(message);
         let judged = match self.verdict(Some(&body)).await {
             ForAnswer::Release { reason, strip } => {
-                let (_, message) =
-                    verdict::stripped(&self.channel, HeaderMap::new(), &body, &strip);
+                let (_, message) = unflag::stripped(&self.channel, HeaderMap::new(), &body, &strip);
                 let linked = self.linked(&message, customer).await;
                 linked.map(|linked| match linked {
                     Some(linked) => (Reason::LinkRewritten, Some(kind(linked))),

@@ -4,10 +4,9 @@ use super::ends::{Backend, Customer};
 use super::relay::{Relay, Way};
 use crate::channel::socket::Lapse;
 use crate::channel::{Enforcement, Login};
-use crate::gateway::handover::Handover;
 use crate::gateway::notice;
 use crate::gateway::side_call::call_values;
-use crate::interaction::{Leg, Level, Standing, Withheld};
+use crate::interaction::{HandedOut, Leg, Level, Standing};
 use crate::message::websocket::{Close, Event};
 use crate::reason::Reason;
 
@@ -133,25 +132,11 @@ impl Relay<'_> {
     }
 
     /// Says what the store has no more.
-    fn hand_over(&mut self, messages: Vec<Withheld>, customer: &mut Customer<'_>) {
-        for message in &messages {
+    fn hand_over(&mut self, handed: HandedOut, customer: &mut Customer<'_>) {
+        for message in &handed.messages {
             customer.say(&Event::Text(message.body.clone()));
         }
-        let handover = Handover::new(self.state, self.exchange, messages);
-        self.unsaid.extend(handover);
-    }
-
-    /// What was said is on the customer's connection, all of it.
-    pub(super) fn arrived(&mut self) {
-        self.unsaid.drain(..).for_each(Handover::arrived);
-    }
-
-    /// The customer is gone before all was said.
-    pub(super) async fn put_back(&mut self) {
-        // The newest first: what is put back stands before all that waits.
-        while let Some(handover) = self.unsaid.pop() {
-            handover.put_back().await;
-        }
+        self.unsaid.add(self.state, self.exchange, handed);
     }
 
     /// Says what the channel says after a login.

@@ -11,7 +11,7 @@ use super::ends::{Backend, Customer, Turn};
 use crate::channel::{Channel, Route, Socket};
 use crate::gateway::State;
 use crate::gateway::exchange::Exchange;
-use crate::gateway::handover::Handover;
+use crate::gateway::handover::Handovers;
 use crate::interaction::{Identity, Key, Level, Standing};
 use crate::message::websocket::{Close, Event, Violation};
 use crate::reason::Reason;
@@ -42,7 +42,7 @@ pub(super) struct Relay<'x> {
     /// The customer was asked to log in, and has not done so.
     pub(super) asked: Option<Asked>,
     /// What was said and may not have left yet, of messages that nobody else has.
-    pub(super) unsaid: Vec<Handover>,
+    pub(super) unsaid: Handovers,
     /// It ends with a word of ours: nobody is listened to any more.
     cut: bool,
     /// When it ends in any case.
@@ -105,7 +105,7 @@ impl<'x> Relay<'x> {
             proven,
             last: None,
             asked: None,
-            unsaid: Vec::new(),
+            unsaid: Handovers::default(),
             cut: false,
             end: None,
             drain: None,
@@ -144,12 +144,12 @@ impl<'x> Relay<'x> {
             tokio::select! {
                 turn = customer.turn(hears) => match turn {
                     Turn::Written if customer.owes() => {}
-                    Turn::Written => self.arrived(),
+                    Turn::Written => self.unsaid.arrived(),
                     Turn::Moving => self.unheard[0] = 0,
                     Turn::Read => self.customer_spoke(&mut customer, &mut backend).await,
                     Turn::Gone => {
                         customer.give_up();
-                        self.put_back().await;
+                        self.unsaid.put_back().await;
                         backend.silent = true;
                         self.ends_in(CUT);
                     }
@@ -185,7 +185,7 @@ impl<'x> Relay<'x> {
             }
         }
         let delivered = !customer.is_full();
-        self.put_back().await;
+        self.unsaid.put_back().await;
         let _ = tokio::time::timeout(CUT, backend.shut_down()).await;
         delivered
     }

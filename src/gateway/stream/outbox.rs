@@ -9,7 +9,7 @@ use super::{Passing, at_once, released};
 use crate::channel::Login;
 use crate::decision::{self, Asker, ForAnswer};
 use crate::gateway::notice;
-use crate::interaction::{Interaction, Leg, Level, Withheld};
+use crate::interaction::{HandedOut, Interaction, Leg, Level, Withheld};
 use crate::message::AnswerView;
 use crate::message::stream::{Event, Format, Piece};
 use crate::reason::Reason;
@@ -23,10 +23,12 @@ impl Passing<'_> {
         let (config, evidence) = (&self.exchange.config, self.exchange.evidence);
         let channel = &self.route.channel;
         let due = notice::due(self.state, config, channel, key, evidence, &Leg::Stream);
-        for notice in at_once(due).unwrap_or_default() {
+        let due = at_once(due).unwrap_or_default();
+        for notice in &due.messages {
             let bytes = self.stream.format.replace(&Event::default(), &notice.body);
             self.out.extend_from_slice(&bytes);
         }
+        self.handovers.add(self.state, self.exchange, due);
     }
 
     /// Lets pass what was withheld and may be delivered now.
@@ -56,14 +58,14 @@ impl Passing<'_> {
             Some(interaction) => {
                 interaction.release(|leg| *leg == Leg::Stream, clocks, evidence, now)
             }
-            None => Vec::new(),
+            None => HandedOut::default(),
         });
         let released = at_once(released).and_then(Result::ok).unwrap_or_default();
-        for message in released {
-            self.state.metrics.resumed(&self.channel().name, "released");
-            let bytes = self.stream.format.adopt(&message);
+        for message in &released.messages {
+            let bytes = self.stream.format.adopt(message);
             self.out.extend_from_slice(&bytes);
         }
+        self.handovers.add(self.state, self.exchange, released);
     }
 
     /// Keeps what is withheld, as a customer of this level gets it.

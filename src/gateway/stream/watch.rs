@@ -7,11 +7,11 @@ use pingora::Error;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use super::{ENDED, at_once, has_ended, unsized_head};
+use super::{ENDED, at_once, has_ended};
 use crate::decision::Asker;
 use crate::gateway::State;
 use crate::gateway::exchange::Exchange;
-use crate::gateway::verdict;
+use crate::gateway::{respond, verdict};
 use crate::interaction::Level;
 use crate::reason::Reason;
 
@@ -25,13 +25,12 @@ impl Watch {
         head: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
-        if session.req_header().method == Method::HEAD {
-            verdict::forget_body(head);
-            return Ok(());
-        }
         head.remove_header(&CONTENT_LENGTH);
         head.insert_header(CACHE_CONTROL, "private, no-store")?;
-        unsized_head(session, head)?;
+        if session.req_header().method == Method::HEAD {
+            return Ok(());
+        }
+        respond::unsized_head(session, head)?;
         exchange.watch = Some(Self(exchange.asker.level));
         Ok(())
     }

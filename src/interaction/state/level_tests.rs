@@ -118,8 +118,10 @@ fn what_is_withheld_needs_the_level_that_counts_now() {
         bytes: 1 << 10,
     };
     i.withhold(message, &bounds, OWNER).unwrap();
-    let released =
-        |i: &mut Interaction, secs| i.release(|_| true, &clocks(), OWNER, at(secs)).len();
+    let released = |i: &mut Interaction, secs| {
+        let released = i.release(|_| true, &clocks(), OWNER, at(secs));
+        released.messages.len()
+    };
     assert_eq!(released(&mut i, 100), 0);
     i.log_in(alice(2), &clocks(), OWNER, at(150)).unwrap();
     assert_eq!(released(&mut i, 249), 1);

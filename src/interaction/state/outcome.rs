@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::{Evidence, Interaction, Rare};
 use crate::interaction::held::Held;
-use crate::interaction::outbox::{Bounds, Leg, Withheld};
+use crate::interaction::outbox::{Bounds, HandedOut, Leg, Withheld};
 use crate::reason::Reason;
 use crate::time::Time;
 
@@ -45,7 +45,8 @@ impl Interaction {
             self.slim();
             return Some(notice);
         }
-        rare.outbox.take(|known| known.is_notice(&notice.leg));
+        rare.outbox
+            .take(|known| known.is_notice() && known.leg == notice.leg);
         // It fits: there are no bounds.
         let _ = rare.outbox.put(notice, &ROOMY);
         None
@@ -58,14 +59,11 @@ impl Interaction {
     }
 
     /// Hands out the notices of a leg, to the owner alone.
-    pub fn told(&mut self, leg: &Leg, evidence: Evidence) -> Vec<Withheld> {
-        let owned = self.owned_by(evidence);
-        let Some(rare) = self.rare.as_mut().filter(|_| owned) else {
-            return Vec::new();
-        };
-        let notices = rare.outbox.take(|known| known.is_notice(leg));
-        self.slim();
-        notices
+    pub fn told(&mut self, leg: &Leg, evidence: Evidence) -> HandedOut {
+        match self.owned_by(evidence) {
+            true => self.hand_out(|known| known.is_notice() && known.leg == *leg),
+            false => HandedOut::default(),
+        }
     }
 
     /// Whether the time of its login URL, or of the ticket after it, is over and nobody
@@ -155,9 +153,9 @@ mod tests {
         assert!(i.tell(Some(Bytes::from_static(b"no"))).is_none());
         assert!(i.tell(Some(Bytes::from_static(b"again"))).is_none());
         assert!(i.tells(&Leg::Socket) && !i.tells(&Leg::Poll));
-        assert!(i.told(&Leg::Socket, OTHER).is_empty());
-        assert!(i.told(&Leg::Poll, OWNER).is_empty());
-        let told = i.told(&Leg::Socket, OWNER);
+        assert!(i.told(&Leg::Socket, OTHER).messages.is_empty());
+        assert!(i.told(&Leg::Poll, OWNER).messages.is_empty());
+        let told = i.told(&Leg::Socket, OWNER).messages;
         assert_eq!(told.len(), 1, "a login ends once");
         assert_eq!(&told[0].body[..], b"no");
         assert!(!i.tells(&Leg::Socket));
@@ -171,8 +169,9 @@ mod tests {
         let clocks = Clocks::default();
         i.log_in(alice.into(), &clocks, OWNER, at(1)).unwrap();
         i.tell(Some(Bytes::from_static(b"yes")));
-        assert!(i.release(|_| true, &clocks, OWNER, at(1)).is_empty());
-        assert_eq!(i.told(&Leg::Poll, OWNER).len(), 1);
+        let released = i.release(|_| true, &clocks, OWNER, at(1));
+        assert!(released.messages.is_empty());
+        assert_eq!(i.told(&Leg::Poll, OWNER).messages.len(), 1);
     }
 
     #[test]
@@ -188,9 +187,9 @@ mod tests {
         i.address(envelope(Leg::Poll));
         i.tell(Some(Bytes::from_static(b"yes")));
         for stranger in [OTHER, Evidence::Missing] {
-            assert!(i.told(&Leg::Poll, stranger).is_empty());
+            assert!(i.told(&Leg::Poll, stranger).messages.is_empty());
         }
-        assert_eq!(i.told(&Leg::Poll, Evidence::Unasked).len(), 1);
+        assert_eq!(i.told(&Leg::Poll, Evidence::Unasked).messages.len(), 1);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::{Evidence, Interaction};
 use crate::interaction::clocks::Clocks;
 use crate::interaction::held::{Challenge, HeldRequest, MessageHash};
 use crate::interaction::identity::Level;
-use crate::interaction::outbox::{Bounds, Leg, Outbox, Withheld};
+use crate::interaction::outbox::{Bounds, HandedOut, Leg, Outbox, Withheld};
 use crate::reason::Reason;
 use crate::time::Time;
 
@@ -94,32 +94,28 @@ impl Interaction {
         clocks: &Clocks,
         evidence: Evidence,
         now: Time,
-    ) -> Vec<Withheld> {
+    ) -> HandedOut {
         let level = self.standing(clocks, evidence, now).level();
-        let Some(rare) = self.rare.as_mut().filter(|_| level > Level::ANONYMOUS) else {
-            return Vec::new();
-        };
-        let withheld = Level(1)..=level;
-        let reached = |message: &Withheld| withheld.contains(&message.level) && legs(&message.leg);
-        let released = rare.outbox.take(reached);
-        self.slim();
-        released
+        self.hand_out(|message| {
+            !message.is_notice() && message.level <= level && legs(&message.leg)
+        })
     }
 
-    /// Takes back what was handed out and has not reached the customer, oldest first: it
-    /// comes before what is withheld since. Returns what it cannot keep: anything from
-    /// anybody but a proven owner (the chat may have ended meanwhile, and a new one of
-    /// somebody else's have its name), what the login that counts right now does not
+    /// Takes back what was handed out and has not reached the customer: it comes before
+    /// what is withheld since. Returns what it cannot keep: anything that is another
+    /// interaction's (that one may have ended meanwhile, and this one have its key) or
+    /// comes from anybody but the owner, what the login that counts right now does not
     /// reach, and what does not fit.
     pub fn put_back(
         &mut self,
-        messages: Vec<Withheld>,
+        handed: HandedOut,
         bounds: &Bounds,
         clocks: &Clocks,
         evidence: Evidence,
         now: Time,
     ) -> Vec<Withheld> {
-        if evidence == Evidence::Unasked || !self.owned_by(evidence) {
+        let HandedOut { began, messages } = handed;
+        if began != self.started || !self.owned_by(evidence) {
             return messages;
         }
         let level = self.level(clocks, now);
@@ -129,6 +125,19 @@ impl Interaction {
         lost.extend(rare.outbox.put_back(messages, bounds));
         self.slim();
         lost
+    }
+
+    /// Hands out what is asked for.
+    pub(super) fn hand_out(&mut self, wanted: impl Fn(&Withheld) -> bool) -> HandedOut {
+        let Some(rare) = &mut self.rare else {
+            return HandedOut::default();
+        };
+        let messages = rare.outbox.take(wanted);
+        self.slim();
+        HandedOut {
+            began: self.started,
+            messages,
+        }
     }
 }
 

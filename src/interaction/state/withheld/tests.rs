@@ -77,7 +77,7 @@ fn log_in(i: &mut Interaction, level: u8, now: Time) {
 fn released(i: &mut Interaction, evidence: Evidence, now: Time) -> Vec<String> {
     let released = i.release(|_| true, &CLOCKS, evidence, now);
     let text = |message: Withheld| String::from_utf8(message.body.to_vec()).unwrap();
-    released.into_iter().map(text).collect()
+    released.messages.into_iter().map(text).collect()
 }
 
 #[test]
@@ -153,7 +153,8 @@ fn the_end_drops_it() {
     };
     i.log_in(identity("alice", 1), &unlimited, ALICE, at(1))
         .unwrap();
-    assert!(i.release(|_| true, &unlimited, ALICE, at(300)).is_empty());
+    let released = i.release(|_| true, &unlimited, ALICE, at(300));
+    assert!(released.messages.is_empty());
 }
 
 #[test]
@@ -222,7 +223,7 @@ fn the_same_message_is_kept_once_on_its_leg() {
     assert!(!i.withholds(&Leg::Poll, "8"));
     log_in(&mut i, 1, at(1));
     let polled = i.release(|leg| *leg == Leg::Poll, &CLOCKS, ALICE, at(1));
-    assert_eq!(polled.len(), 1);
+    assert_eq!(polled.messages.len(), 1);
     assert_eq!(released(&mut i, ALICE, at(1)).len(), 1, "the other leg's");
     assert!(!i.withholds(&Leg::Poll, "7"));
 }
@@ -444,8 +445,6 @@ fn only_what_the_customer_may_read_is_put_back() {
     assert_eq!(put_back(&mut i, MALLORY, &ROOMY, at(3)), both);
     let mut i = usual();
     assert_eq!(put_back(&mut i, Evidence::Missing, &ROOMY, at(3)), both);
-    let mut i = usual();
-    assert_eq!(put_back(&mut i, Evidence::Unasked, &ROOMY, at(3)), both);
     // The login has run out.
     let mut i = usual();
     assert_eq!(put_back(&mut i, ALICE, &ROOMY, at(101)), both);
@@ -468,4 +467,33 @@ fn a_logout_leaves_no_way_back() {
     assert_eq!(i.put_back(taken, &ROOMY, &CLOCKS, ALICE, at(3)).len(), 1);
     log_in(&mut i, 1, at(4));
     assert!(released(&mut i, ALICE, at(4)).is_empty());
+}
+
+#[test]
+fn another_chat_of_that_name_takes_nothing_back() {
+    // The same browser, or a channel that knows its customers by the chat's name alone.
+    for evidence in [ALICE, Evidence::Unasked] {
+        let chat = |began, subject| {
+            let mut i = Interaction::new(at(began));
+            i.touch(&CLOCKS, evidence, at(began));
+            i.log_in(identity(subject, 1), &CLOCKS, evidence, at(began))
+                .unwrap();
+            i
+        };
+        let mut ended = chat(0, "alice");
+        ended
+            .withhold(message(Leg::Socket, 1, "one"), &ROOMY, evidence)
+            .unwrap();
+        let taken = ended.release(|_| true, &CLOCKS, evidence, at(2));
+        let mut next = chat(400, "bob");
+        let lost = next.put_back(taken.clone(), &ROOMY, &CLOCKS, evidence, at(401));
+        assert_eq!(lost.len(), 1);
+        assert!(released(&mut next, evidence, at(401)).is_empty());
+        assert!(
+            ended
+                .put_back(taken, &ROOMY, &CLOCKS, evidence, at(3))
+                .is_empty()
+        );
+        assert_eq!(released(&mut ended, evidence, at(3)), ["one"]);
+    }
 }
