@@ -3,7 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use pingora::proxy::Session;
 
 use super::exchange::Exchange;
@@ -163,6 +163,16 @@ fn passes_unread(route: &Route, length: Option<usize>) -> bool {
     inspection.oversize == Unreadable::Release
         && !route.signatures.need_body()
         && length.is_some_and(|length| length > most)
+}
+
+/// Whether a body is the form of a browser, as its head says.
+pub(super) fn is_form(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()?.split(';').next());
+    kind.is_some_and(|kind| {
+        kind.trim()
+            .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    })
 }
 
 /// The length that a head announces, in bytes.

@@ -9,7 +9,7 @@ mod tries;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, ORIGIN, RETRY_AFTER, SET_COOKIE};
+use http::header::{ORIGIN, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use pingora::proxy::Session;
 
@@ -19,7 +19,7 @@ use super::super::read;
 use super::super::respond::Reply;
 use super::located::Located;
 use super::page::{Style, origin};
-use super::{outcome, provider};
+use super::{browser, outcome};
 use crate::channel::{Login, LoginForm};
 use crate::config::Config;
 use crate::directory::Ldap;
@@ -63,7 +63,7 @@ impl Asked {
         let open = state.store.read(&self.at.key, clocks, now, look).await;
         match open.and_then(|open| open) {
             Ok(_) => self.page(exchange, headers, "", None),
-            Err(reason) => provider::refuse(exchange, headers, reason),
+            Err(reason) => outcome::refuse(exchange, headers, reason),
         }
     }
 
@@ -117,15 +117,9 @@ impl Asked {
 
     /// Whether the form comes from the page, in the browser that it was made for.
     fn is_ours(&self, config: &Config, headers: &HeaderMap, sent: &Sent) -> bool {
-        let form = headers
-            .get(CONTENT_TYPE)
-            .and_then(|kind| kind.to_str().ok());
-        let form = form.and_then(|kind| kind.split(';').next()).map(str::trim);
-        let form =
-            form.is_some_and(|kind| kind.eq_ignore_ascii_case("application/x-www-form-urlencoded"));
-        let browser = provider::cookie(headers, is_secure(config));
+        let browser = browser::known(config, headers);
         let sealed = |browser| is_sealed(&browser, &self.at.hash, sent.seal());
-        form && !foreign(config, headers) && browser.is_some_and(sealed)
+        read::is_form(headers) && !foreign(config, headers) && browser.is_some_and(sealed)
     }
 
     /// Tries name and password.
@@ -252,8 +246,7 @@ impl Asked {
         wrong: Option<Reason>,
     ) -> Reply {
         let config = &exchange.config;
-        let secure = is_secure(config);
-        let known = provider::cookie(headers, secure);
+        let known = browser::known(config, headers);
         let browser = known.unwrap_or_else(LoginToken::generate);
         let style = Style::of(config, &self.at.channel.name, headers);
         let language = &*style.language;
@@ -266,7 +259,7 @@ impl Asked {
             Some(reason) => reason.status(),
         };
         let reply = style.asked(status, language.say("log-in"), &body);
-        match provider::set_cookie(&browser, secure) {
+        match browser::cookie(config, &browser) {
             Some(cookie) => reply.with(SET_COOKIE, cookie),
             None => reply,
         }
@@ -311,8 +304,4 @@ pub(super) fn foreign(config: &Config, headers: &HeaderMap) -> bool {
     let other = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(own.as_bytes());
     let cross = |value: &HeaderValue| value != "same-origin";
     headers.get_all(ORIGIN).iter().any(other) || headers.get_all("sec-fetch-site").iter().any(cross)
-}
-
-fn is_secure(config: &Config) -> bool {
-    config.public_url.starts_with("https://")
 }

@@ -55,11 +55,8 @@ pub(super) async fn open(
         Ok(Some(page)) => Some(Reply::see_other(&page)),
         Err(reason) => {
             exchange.reason = reason;
-            let endpoints = &exchange.config.endpoints;
-            Some(Reply::see_other(&format!(
-                "{endpoints}/done/{}",
-                reason.told()
-            )))
+            let place = outcome::done_path(&exchange.config, reason);
+            Some(Reply::see_other(&place))
         }
     }
 }

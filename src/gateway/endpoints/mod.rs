@@ -14,7 +14,9 @@
 //! | `POST logout/{channel}` | the operator's server logs a customer out |
 //! | `GET jwks.json` | the keys that sign assertions |
 
+mod backchannel;
 mod bind;
+mod browser;
 mod form;
 mod linking;
 mod located;
@@ -31,8 +33,8 @@ use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode};
 use pingora::proxy::Session;
 
+pub(in crate::gateway) use browser::cookie_name;
 pub(in crate::gateway) use logout::revoke;
-pub(in crate::gateway) use provider::cookie_name;
 
 use super::State;
 use super::admit::Target;
@@ -140,27 +142,14 @@ pub(super) async fn serve(
             resumed::wait(state, session, exchange, &token, method).await
         }
         Endpoint::Login(token) if get || *method == Method::POST => {
-            let headers = session.req_header().headers.clone();
-            let at = match Located::find(state, exchange, "login", &token).await {
-                Ok(at) => at,
-                Err(reason) => return Ok(provider::refuse(exchange, &headers, reason)),
-            };
-            if let Some(reply) = linking::open(state, exchange, &at, target, method).await {
-                return Ok(reply);
-            }
-            match Asked::new(at) {
-                Ok(asked) if get => asked.show(state, exchange, &headers).await,
-                Ok(asked) => asked.take(state, session, exchange).await?,
-                Err(at) if get => provider::open(state, exchange, &at, &headers, method).await,
-                Err(_) => not_allowed("GET"),
-            }
+            login(state, session, exchange, &token, method, target).await?
         }
         Endpoint::Callback(channel) if *method == Method::GET => {
             let headers = session.req_header().headers.clone();
             provider::callback(state, exchange, &channel, target, &headers).await
         }
         Endpoint::BackchannelLogout(channel) if *method == Method::POST => {
-            provider::log_out(state, session, exchange, &channel).await?
+            backchannel::posted(state, session, exchange, &channel).await?
         }
         Endpoint::Logout(channel) if *method == Method::POST => {
             logout::posted(state, session, exchange, &channel).await?
@@ -176,6 +165,32 @@ pub(super) async fn serve(
             exchange.reason = Reason::NoRoute;
             Reply::refusal(Reason::NoRoute, exchange.id())
         }
+    })
+}
+
+/// A login URL: the place of login, or the way there.
+async fn login(
+    state: &Arc<State>,
+    session: &mut Session,
+    exchange: &mut Exchange,
+    token: &str,
+    method: &Method,
+    target: &Target,
+) -> pingora::Result<Reply> {
+    let headers = session.req_header().headers.clone();
+    let at = match Located::find(state, exchange, "login", token).await {
+        Ok(at) => at,
+        Err(reason) => return Ok(outcome::refuse(exchange, &headers, reason)),
+    };
+    if let Some(reply) = linking::open(state, exchange, &at, target, method).await {
+        return Ok(reply);
+    }
+    let sends = *method == Method::POST;
+    Ok(match Asked::new(at) {
+        Ok(asked) if sends => asked.take(state, session, exchange).await?,
+        Ok(asked) => asked.show(state, exchange, &headers).await,
+        Err(_) if sends => not_allowed("GET"),
+        Err(at) => provider::open(state, exchange, &at, &headers, method).await,
     })
 }
 

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, StatusCode};
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use minijinja::HtmlEscape;
 
 use super::super::State;
@@ -68,20 +69,16 @@ pub(super) async fn redeem(
         })
         .await?;
     let config = exchange.config.clone();
-    let ended = match &redeemed {
-        Ok(Step::Ended(_, Ok(_))) => Some(Ended::Success),
-        Ok(Step::Ended(_, Err(reason))) | Err(reason) => Ended::of(*reason),
-        Ok(Step::Unbound | Step::Again) => None,
-    };
     if !matches!(redeemed, Ok(Step::Unbound | Step::Again)) {
         // Without a login the browser goes back as it came; with one, by its ticket.
         exchange.bind_url = linking::without(channel, back);
     }
+    let (ended, identity) = match &redeemed {
+        Ok(Step::Ended(_, Ok(identity))) => (Some(Ended::Success), Some(&**identity)),
+        Ok(Step::Ended(_, Err(reason))) | Err(reason) => (Ended::of(*reason), None),
+        Ok(Step::Unbound | Step::Again) => (None, None),
+    };
     if let Some(ended) = ended {
-        let identity = match &redeemed {
-            Ok(Step::Ended(_, Ok(identity))) => Some(&**identity),
-            _ => None,
-        };
         notice::tell(state, &config, channel, &key, ended, identity).await;
     }
 
@@ -193,7 +190,7 @@ pub(super) fn lead_on(
     match (outcome, place) {
         (Ok(_), Some(place)) => Reply::see_other(place),
         (Ok(reason) | Err(reason), _) => {
-            let place = format!("{}/done/{}", config.endpoints, reason.told());
+            let place = done_path(config, reason);
             match login.and_then(Login::form) {
                 // There the page has the looks of the channel.
                 Some(_) => Reply::see_other(&format!("{place}?channel={channel}")),
@@ -201,6 +198,28 @@ pub(super) fn lead_on(
             }
         }
     }
+}
+
+/// A login URL that leads nowhere.
+pub(super) fn refuse(exchange: &mut Exchange, headers: &HeaderMap, reason: Reason) -> Reply {
+    exchange.reason = reason;
+    match reason {
+        Reason::ProviderUnavailable | Reason::ProviderError => {
+            later(&exchange.config, headers, reason)
+        }
+        _ => Reply::see_other(&done_path(&exchange.config, reason)),
+    }
+}
+
+/// Not now: the same URL may work in a moment.
+pub(super) fn later(config: &Config, headers: &HeaderMap, reason: Reason) -> Reply {
+    let style = Style::of(config, "", headers);
+    page(&style, reason.status(), reason).with(RETRY_AFTER, HeaderValue::from_static("5"))
+}
+
+/// Where the page of [`done`] is.
+pub(super) fn done_path(config: &Config, reason: Reason) -> String {
+    format!("{}/done/{}", config.endpoints, reason.told())
 }
 
 /// The page after a login, by its reason's code. Shows nothing that came with the request.
