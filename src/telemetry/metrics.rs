@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 use crate::channel::Route;
 use crate::reason::Reason;
@@ -68,93 +68,57 @@ impl Metrics {
     /// All at zero.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("chatgate");
+        let all = &mut registry;
         let buckets = [
             0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
         ];
-        let metrics = Self {
-            exchanges: Family::default(),
-            observed: Family::default(),
-            events: Family::default(),
-            challenges: Family::default(),
-            returns: Family::default(),
-            matches: Family::default(),
-            revocations: Family::default(),
-            resumes: Family::default(),
-            messages: Family::default(),
-            sockets: Family::default(),
-            failures: Family::default(),
-            reloads: Family::default(),
-            durations: Histogram::new(buckets),
-            interactions: Gauge::default(),
-            bytes: Gauge::default(),
-            registry: Registry::default(),
-        };
-        registry.register(
-            "exchanges",
-            "Requests by channel, kind of route and verdict",
-            metrics.exchanges.clone(),
-        );
-        registry.register(
-            "observed",
-            "Verdicts that were only observed",
-            metrics.observed.clone(),
-        );
-        registry.register(
-            "events",
-            "Messages of streamed and polled answers by verdict",
-            metrics.events.clone(),
-        );
-        registry.register("challenges", "Login URLs made", metrics.challenges.clone());
-        registry.register(
-            "login_returns",
-            "Returns of login pages by reason code",
-            metrics.returns.clone(),
-        );
-        registry.register(
-            "record_matches",
-            "Matches with the company's records by outcome",
-            metrics.matches.clone(),
-        );
-        registry.register(
-            "revocations",
-            "Logins that were taken away",
-            metrics.revocations.clone(),
-        );
-        registry.register(
-            "resumes",
-            "What became of conversations after a login",
-            metrics.resumes.clone(),
-        );
-        registry.register(
-            "socket_messages",
-            "WebSocket messages by channel and verdict",
-            metrics.messages.clone(),
-        );
-        registry.register("sockets", "Open WebSockets", metrics.sockets.clone());
-        registry.register(
-            "upstream_failures",
-            "Requests that the backend did not answer",
-            metrics.failures.clone(),
-        );
-        registry.register(
-            "reloads",
-            "Reloads of the configuration",
-            metrics.reloads.clone(),
-        );
-        registry.register(
-            "exchange_duration_seconds",
-            "From request to answer, judged exchanges",
-            metrics.durations.clone(),
-        );
-        registry.register(
-            "interactions",
-            "Interactions in the store",
-            metrics.interactions.clone(),
-        );
-        registry.register("store_bytes", "Bytes in the store", metrics.bytes.clone());
+        let durations = Histogram::new(buckets);
         Self {
+            exchanges: new(
+                all,
+                "exchanges",
+                "Requests by channel, kind of route and verdict",
+            ),
+            observed: new(all, "observed", "Verdicts that were only observed"),
+            events: new(
+                all,
+                "events",
+                "Messages of streamed and polled answers by verdict",
+            ),
+            challenges: new(all, "challenges", "Login URLs made"),
+            returns: new(
+                all,
+                "login_returns",
+                "Returns of login pages by reason code",
+            ),
+            matches: new(
+                all,
+                "record_matches",
+                "Matches with the company's records by outcome",
+            ),
+            revocations: new(all, "revocations", "Logins that were taken away"),
+            resumes: new(all, "resumes", "What became of conversations after a login"),
+            messages: new(
+                all,
+                "socket_messages",
+                "WebSocket messages by channel and verdict",
+            ),
+            sockets: new(all, "sockets", "Open WebSockets"),
+            failures: new(
+                all,
+                "upstream_failures",
+                "Requests that the backend did not answer",
+            ),
+            reloads: new(all, "reloads", "Reloads of the configuration"),
+            durations: add(
+                all,
+                "exchange_duration_seconds",
+                "From request to answer, judged exchanges",
+                durations,
+            ),
+            interactions: new(all, "interactions", "Interactions in the store"),
+            bytes: new(all, "store_bytes", "Bytes in the store"),
             registry,
-            ..metrics
         }
     }
 
@@ -183,11 +147,7 @@ impl Metrics {
 
     /// A login URL was made.
     pub fn challenged(&self, channel: &str) {
-        self.challenges
-            .get_or_create(&Channel {
-                channel: channel.to_owned(),
-            })
-            .inc();
+        self.challenges.get_or_create(&own(channel)).inc();
     }
 
     /// A login page returned.
@@ -197,31 +157,19 @@ impl Metrics {
 
     /// The company's records were asked, and had their say.
     pub fn matched(&self, channel: &str, outcome: &'static str) {
-        self.matches
-            .get_or_create(&Outcome {
-                channel: channel.to_owned(),
-                outcome,
-            })
-            .inc();
+        self.matches.get_or_create(&ended(channel, outcome)).inc();
     }
 
     /// A logout ended this many logins.
     pub fn revoked(&self, channel: &str, count: usize) {
         self.revocations
-            .get_or_create(&Channel {
-                channel: channel.to_owned(),
-            })
+            .get_or_create(&own(channel))
             .inc_by(count as u64);
     }
 
     /// A conversation was resumed, or not.
     pub fn resumed(&self, channel: &str, outcome: &'static str) {
-        self.resumes
-            .get_or_create(&Outcome {
-                channel: channel.to_owned(),
-                outcome,
-            })
-            .inc();
+        self.resumes.get_or_create(&ended(channel, outcome)).inc();
     }
 
     /// A WebSocket message and its verdict.
@@ -231,9 +179,7 @@ impl Metrics {
 
     /// A WebSocket is open as long as the value lives.
     pub fn socket(&self, channel: &str) -> OpenSocket {
-        let open = self.sockets.get_or_create_owned(&Channel {
-            channel: channel.to_owned(),
-        });
+        let open = self.sockets.get_or_create_owned(&own(channel));
         open.inc();
         OpenSocket(open)
     }
@@ -280,6 +226,29 @@ impl Drop for OpenSocket {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// A metric at zero, registered.
+fn new<M: Metric + Clone + Default>(all: &mut Registry, name: &str, help: &str) -> M {
+    add(all, name, help, M::default())
+}
+
+fn add<M: Metric + Clone>(all: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    all.register(name, help, metric.clone());
+    metric
+}
+
+fn own(channel: &str) -> Channel {
+    Channel {
+        channel: channel.to_owned(),
+    }
+}
+
+fn ended(channel: &str, outcome: &'static str) -> Outcome {
+    Outcome {
+        channel: channel.to_owned(),
+        outcome,
     }
 }
 
