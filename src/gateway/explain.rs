@@ -2,14 +2,14 @@
 //! same functions and in the same order as the gateway itself.
 
 mod judged;
+mod supposed;
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
 
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use pingora::http::RequestHeader;
-use serde_json::Map;
+
+pub use supposed::Supposed;
 
 use super::admit;
 use super::body::{self, BodyEdit};
@@ -22,8 +22,8 @@ use crate::channel::{Channel, Kind, Route};
 use crate::config::Config;
 use crate::decision::{self, Asked, Asker, ForAnswer, ForRequest, Forward};
 use crate::identity::{Caches, Proof};
-use crate::interaction::{Identity, Level, Standing};
-use crate::message::{RequestView, Selector};
+use crate::interaction::Level;
+use crate::message::{Body, RequestView, Selector};
 use crate::reason::Reason;
 use crate::time::Time;
 
@@ -51,19 +51,6 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// How the interaction is supposed to stand.
-#[derive(Clone, Debug, Default)]
-pub struct Supposed {
-    /// The subject that is logged in.
-    pub subject: Option<String>,
-    /// The name of the level of that login; the highest one if absent.
-    pub level: Option<String>,
-    /// How long ago that login was.
-    pub since: Duration,
-    /// Whether the interaction belongs to another client.
-    pub foreign: bool,
-}
-
 /// What would be done, step by step.
 #[derive(Clone, Debug, Default)]
 pub struct Explanation {
@@ -84,6 +71,11 @@ pub struct Explanation {
 impl Explanation {
     fn step(&mut self, name: &'static str, text: impl Into<String>) {
         self.steps.push((name, text.into()));
+    }
+
+    fn interaction(&mut self, id: Option<&str>) {
+        let id = id.map_or("none named".into(), crate::telemetry::clean);
+        self.step("interaction", id);
     }
 
     fn refuse(mut self, reason: Reason) -> Self {
@@ -178,7 +170,7 @@ struct Arrived<'a> {
 }
 
 impl Case<'_> {
-    /// Target, route, body, signature.
+    /// Target and route.
     async fn arrive(&self, said: &mut Explanation) -> Result<(), Stop> {
         let Self {
             config, request, ..
@@ -227,21 +219,10 @@ impl Case<'_> {
 
         let opens = socket::asked(&head, route);
         if let Some(socket) = opens {
-            let bodiless = request.body.is_empty();
-            socket::check_head(&head.headers, bodiless, socket)?;
+            socket::check_head(&head.headers, request.body.is_empty(), socket)?;
             said.step("socket", "a WebSocket: each message is judged by itself");
         }
-        let (empty, length) = (request.body.is_empty(), request.body.len());
-        let reading = Reading::of(config, route, &head.headers, empty, Some(length))?;
-        let body = match reading {
-            Reading::Whole(most) if length > most => return Err(Reason::BodyTooLarge.into()),
-            Reading::Whole(_) => Some(route.body(&head.headers, request.body.clone().into())),
-            Reading::Passes | Reading::Streams => None,
-        };
-        let bytes = body.as_ref().map_or(&[][..], |body| &body.bytes()[..]);
-        if let Some((signature, _)) = route.signatures.check(&head.headers, bytes, self.now)? {
-            said.step("signature", format!("{} holds", signature.name));
-        }
+        let (reading, body) = self.read(said, route, &head.headers)?;
         let params = found.at.params();
         let view = RequestView {
             method: &head.method,
@@ -271,6 +252,28 @@ impl Case<'_> {
         }
     }
 
+    /// Body, signature.
+    fn read(
+        &self,
+        said: &mut Explanation,
+        route: &Route,
+        headers: &HeaderMap,
+    ) -> Result<(Reading, Option<Body>), Reason> {
+        let body = &self.request.body;
+        let length = body.len();
+        let reading = Reading::of(self.config, route, headers, body.is_empty(), Some(length))?;
+        let body = match reading {
+            Reading::Whole(most) if length > most => return Err(Reason::BodyTooLarge),
+            Reading::Whole(_) => Some(route.body(headers, body.clone().into())),
+            Reading::Passes | Reading::Streams => None,
+        };
+        let bytes = body.as_ref().map_or(&[][..], |body| &body.bytes()[..]);
+        if let Some((signature, _)) = route.signatures.check(headers, bytes, self.now)? {
+            said.step("signature", format!("{} holds", signature.name));
+        }
+        Ok((reading, body))
+    }
+
     /// Interaction, proof, verdict.
     async fn decide(
         &self,
@@ -284,11 +287,7 @@ impl Case<'_> {
         let proven = facts::prove(self.caches, route, view, now).await;
         let facts = facts::gather(route, view, &proven.proof)?;
         let interaction = facts.interaction.as_deref();
-        let named = interaction.map(crate::telemetry::clean);
-        said.step(
-            "interaction",
-            named.map_or("none named".into(), |id| id.into_owned()),
-        );
+        said.interaction(interaction);
         let shown = proof(config, &proven.proof, proven.verifier.as_deref());
         said.step("proof", shown);
         if let Proof::Valid(_) = &proven.proof {
@@ -301,7 +300,7 @@ impl Case<'_> {
                 said.step("records", text);
             }
         }
-        let standing = standing(said, config, channel, self.supposed, now)?;
+        let standing = self.standing(said, channel)?;
 
         let forward = match decision::request(Asked {
             route,
@@ -450,61 +449,7 @@ fn proof(config: &Config, proof: &Proof, verifier: Option<&str>) -> String {
     }
 }
 
-fn standing(
-    said: &mut Explanation,
-    config: &Config,
-    channel: &Channel,
-    supposed: &Supposed,
-    now: Time,
-) -> Result<Standing, String> {
-    let reached = match &supposed.level {
-        Some(name) => config.level(name).ok_or_else(|| {
-            format!(
-                "there is no level {name}; there are {}",
-                config.levels.join(", ")
-            )
-        })?,
-        None => Level(u8::try_from(config.levels.len()).unwrap_or(u8::MAX)),
-    };
-    let ago = u64::try_from(supposed.since.as_millis()).unwrap_or(u64::MAX);
-    let login = Time::from_millis(now.millis().saturating_sub(ago));
-    let level = channel.clocks.counts(reached, login, now);
-    let subject = supposed.subject.as_ref().filter(|_| !supposed.foreign);
-    let identity = subject
-        .filter(|_| level > Level::ANONYMOUS)
-        .map(|subject| Arc::new(Identity::new(subject, level, &Map::new())));
-    let standing = Standing {
-        login_time: identity.as_ref().map(|_| login),
-        unannounced: false,
-        foreign: supposed.foreign,
-        identity,
-    };
-    let mut text = describe(config, &standing);
-    if subject.is_some() && level < reached {
-        let reached = config.level_name(reached);
-        text.push_str(&format!(
-            "; the login reached {reached}, whose time is over"
-        ));
-    }
-    said.step("standing", text);
-    Ok(standing)
-}
-
-fn describe(config: &Config, standing: &Standing) -> String {
-    match (&standing.identity, standing.foreign) {
-        (_, true) => "another client's: served as anonymous".into(),
-        (Some(identity), _) => {
-            let subject = crate::telemetry::clean(identity.subject());
-            format!(
-                "authenticated as {subject}, level {}",
-                config.level_name(identity.level)
-            )
-        }
-        (None, _) => "anonymous".into(),
-    }
-}
-
-fn injects(channel: &crate::channel::Channel) -> String {
+fn injects(channel: &Channel) -> String {
     let headers = channel
         .inject
         .headers

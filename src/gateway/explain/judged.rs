@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::{Answer, Case, Explanation, Stop, standing};
+use super::{Answer, Case, Explanation, Stop};
 use crate::channel::{Channel, Route};
 use crate::config::Config;
 use crate::decision::{self, Asker, Candidate, Finding, ForAnswer};
@@ -29,13 +29,9 @@ impl Case<'_> {
             .and_then(|body| channel.link_in(request.headers, body));
         if link.is_some() || !matches!(first, ForAnswer::Release { .. }) {
             let interaction = webhook::interaction(route, request, &first)?;
-            let named = interaction.as_deref().map(crate::telemetry::clean);
-            said.step(
-                "interaction",
-                named.map_or("none named".into(), |id| id.into_owned()),
-            );
+            said.interaction(interaction.as_deref());
             if interaction.is_some() {
-                let standing = standing(said, config, channel, self.supposed, self.now)?;
+                let standing = self.standing(said, channel)?;
                 asker = Asker {
                     level: standing.level(),
                     named: true,
