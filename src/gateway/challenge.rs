@@ -1,25 +1,19 @@
-//! The challenge: a new login URL in the channel's own format, and the request
-//! that waits for the login.
+//! The challenge: a new login URL, in the channel's own format.
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, HOST, WWW_AUTHENTICATE};
+use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use pingora::proxy::Session;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use super::State;
-use super::exchange::{Asked, Exchange};
+use super::exchange::Exchange;
 use super::respond::Reply;
-use super::resume::end_to_end;
-use super::{notice, unflag, webhook};
+use super::{kept, webhook};
 use crate::channel::{ChallengeTemplate, Channel, Login, Resume, SigningPage};
 use crate::config::Config;
-use crate::decision::{self, Asker, ForAnswer};
-use crate::interaction::{
-    self, Answer, Bounds, Challenge, Held, HeldRequest, Key, Leg, Level, Withheld,
-};
+use crate::interaction::{self, Bounds, Challenge, Held, Key, Leg, Level, Withheld};
 use crate::login::LoginToken;
 use crate::login::page::LoginUrl;
 use crate::message::AnswerView;
@@ -34,10 +28,7 @@ pub(super) async fn challenge(
     answer: &AnswerView<'_>,
     level: Level,
 ) -> Result<Reply, Reason> {
-    let route = exchange.route().ok_or(Reason::Internal)?;
-    let channel = &route.channel;
-    let login = channel.login.as_ref().ok_or(Reason::ChallengeImpossible)?;
-    let held = hold(session, exchange, channel, login, answer, level);
+    let held = kept::behind_url(session, exchange, answer, level);
     ask(state, session, exchange, answer, level, held, None).await
 }
 
@@ -49,11 +40,7 @@ pub(super) async fn demand(
     level: Level,
 ) -> Result<Reply, Reason> {
     let none = HeaderMap::new();
-    let answer = AnswerView {
-        status: StatusCode::OK,
-        headers: &none,
-        body: None,
-    };
+    let answer = AnswerView::message(&none, None);
     let reply = challenge(state, session, exchange, &answer, level).await?;
     Ok(exchange.dress(reply, &session.req_header().headers))
 }
@@ -68,12 +55,7 @@ pub(super) async fn challenge_message(
     level: Level,
     leg: Leg,
 ) -> Result<Reply, Reason> {
-    let route = exchange.route().ok_or(Reason::Internal)?;
-    let held = match route.channel.login.as_ref().map(|login| &login.resume) {
-        Some(Resume::Replay { max_body }) => request(session, exchange, *max_body),
-        _ => None,
-    };
-    let held = held.map(|request| Held::Request(Box::new(request)));
+    let held = kept::request(session, exchange).map(Held::from);
     ask(state, session, exchange, answer, level, held, Some(leg)).await
 }
 
@@ -88,20 +70,18 @@ pub(super) async fn ask(
     held: Option<Held>,
     leg: Option<Leg>,
 ) -> Result<Reply, Reason> {
-    let route = exchange.route().ok_or(Reason::Internal)?;
-    let channel = &route.channel;
-    let login = channel.login.as_ref().ok_or(Reason::ChallengeImpossible)?;
+    let (channel, login) = exchange.login()?;
     let now = state.clock.now();
     let tells = login.outcomes.is_some();
     let client = exchange.to_client() && (tells || login.release().is_some());
     let message = client
-        .then(|| message(session, exchange, channel, answer, level))
+        .then(|| kept::message(session, exchange, answer, level))
         .flatten();
     let came = message.as_ref().map(|message| message.headers.clone());
     let leg = message.as_ref().map(|message| message.leg.clone()).or(leg);
     let message = message.zip(login.release().map(|release| release.bounds));
     let urls = issue(state, exchange, level, held, message, now).await?;
-    let values = values(exchange, session, answer, login, &urls, level, now)?;
+    let values = values(exchange, session, answer, &urls, level, now)?;
     let reply = exchange.template(login).reply(&values).map_err(|error| {
         tracing::error!(
             request_id = %exchange.id(), channel = %channel.name, %error,
@@ -132,27 +112,22 @@ pub(super) async fn url(
     level: Level,
     leg: Option<Leg>,
 ) -> Result<String, Reason> {
-    let route = exchange.route().ok_or(Reason::Internal)?;
-    let held = match route.channel.login.as_ref().map(|login| &login.resume) {
-        // On a socket the request is the handshake.
-        Some(Resume::Replay { max_body }) if !exchange.to_client() && !exchange.socket => {
-            request(session, exchange, *max_body)
-        }
-        _ => None,
-    };
-    let held = held.map(|request| Held::Request(Box::new(request)));
+    let (_, login) = exchange.login()?;
+    // On a socket the request is the handshake.
+    let waits = !exchange.to_client() && !exchange.socket;
+    let held = waits.then(|| kept::request(session, exchange)).flatten();
+    let held = held.map(Held::from);
     let now = state.clock.now();
     let urls = issue(state, exchange, level, held, None, now).await?;
     let asked = exchange.asked.as_ref().filter(|_| exchange.to_client());
     let envelope = match asked {
         Some(asked) => Some(Withheld {
-            headers: webhook::addressed(HeaderMap::new(), &headers(session)),
-            ..Withheld::notice(to_client(asked))
+            headers: webhook::addressed(HeaderMap::new(), &kept::headers(session)),
+            ..Withheld::notice(kept::to_client(asked))
         }),
         None => leg.map(Withheld::notice),
     };
-    let tells = notice::outcomes(&route.channel).is_some();
-    if let Some(envelope) = envelope.filter(|_| tells) {
+    if let Some(envelope) = envelope.filter(|_| login.outcomes.is_some()) {
         address(state, exchange, &envelope, now).await?;
     }
     Ok(urls.login)
@@ -176,9 +151,7 @@ async fn issue(
     message: Option<(Withheld, Bounds)>,
     now: Time,
 ) -> Result<Urls, Reason> {
-    let route = exchange.route().ok_or(Reason::Internal)?;
-    let channel = &route.channel;
-    let login = channel.login.as_ref().ok_or(Reason::ChallengeImpossible)?;
+    let (channel, login) = exchange.login()?;
     let key = exchange.key.as_ref().ok_or(Reason::ChallengeImpossible)?;
 
     let token = LoginToken::generate();
@@ -205,7 +178,7 @@ async fn issue(
             let interaction = slot.get_or_insert_with(|| interaction::Interaction::new(now));
             let latest = latest.and_then(|token| {
                 let request = interaction.latest()?.clone();
-                Some((token, Held::Request(Box::new(request))))
+                Some((token, Held::from(request)))
             });
             let held = latest.or_else(|| held.clone());
             interaction.challenge(outstanding.clone(), held, exchange.evidence)?;
@@ -291,137 +264,15 @@ pub(super) fn page_url(
     signing.page.url(&signing.keys, &values)
 }
 
-/// What waits behind the `continue` URL: the request to send again after the login,
-/// or the withheld answer itself.
-fn hold(
-    session: &Session,
-    exchange: &Exchange,
-    channel: &Channel,
-    login: &Login,
-    answer: &AnswerView<'_>,
-    level: Level,
-) -> Option<Held> {
-    if exchange.to_client() {
-        // The customer asked elsewhere; there is no answer that could wait.
-        return None;
-    }
-    match &login.resume {
-        Resume::Replay { max_body } => {
-            let request = request(session, exchange, *max_body)?;
-            Some(Held::Request(Box::new(request)))
-        }
-        // Without an owner, whoever names the interaction could fetch it.
-        Resume::Release(release) if channel.owner.is_some() => {
-            let held = Held::Withheld(level, Box::new(withheld(channel, answer, level)?));
-            (held.weight() <= release.bounds.bytes).then_some(held)
-        }
-        Resume::Release(_) | Resume::None | Resume::Notify(_) => None,
-    }
-}
-
-/// The customer's request as it came.
-pub(super) fn request(
-    session: &Session,
-    exchange: &Exchange,
-    max_body: usize,
-) -> Option<HeldRequest> {
-    let asked = exchange.asked.as_ref()?;
-    let body = exchange
-        .body
-        .as_ref()
-        .map(|body| body.bytes().clone())
-        .unwrap_or_default();
-    if body.len() > max_body {
-        return None;
-    }
-    Some(HeldRequest {
-        method: asked.method.clone(),
-        target: asked.target.whole().into(),
-        headers: headers(session),
-        body,
-    })
-}
-
-/// The headers that came, the host among them.
-fn headers(session: &Session) -> HeaderMap {
-    let head = session.req_header();
-    let mut headers = head.headers.clone();
-    if let (None, Some(authority)) = (headers.get(HOST), head.uri.authority()) {
-        // HTTP/2 names the host in `:authority`; the route may depend on it.
-        let host = HeaderValue::from_str(authority.as_str()).ok();
-        host.map(|host| headers.insert(HOST, host));
-    }
-    headers
-}
-
-/// The backend's request as the client gets it once the customer has this level.
-fn message(
-    session: &Session,
-    exchange: &Exchange,
-    channel: &Channel,
-    answer: &AnswerView<'_>,
-    level: Level,
-) -> Option<Withheld> {
-    let asked = exchange.asked.as_ref()?;
-    let came = headers(session);
-    let view = AnswerView {
-        headers: &came,
-        ..*answer
-    };
-    let Answer { headers, body, .. } = withheld(channel, &view, level)?;
-    let signatures = &asked.route.signatures.headers;
-    let unsigned = headers
-        .iter()
-        .filter(|(name, _)| !signatures.covers(name.as_str()) && *name != CONTENT_LENGTH);
-    Some(Withheld {
-        leg: to_client(asked),
-        // A backend that did not hear of our taking it sends it again.
-        id: Some(hex::encode(Sha256::digest(&body)).into()),
-        level,
-        headers: unsigned
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
-        body,
-    })
-}
-
-/// The way of a request of the backend's to the client.
-fn to_client(asked: &Asked) -> Leg {
-    Leg::Webhook {
-        method: asked.method.clone(),
-        target: asked.target.whole().into(),
-    }
-}
-
-/// The answer as a customer of this level gets it.
-pub(super) fn withheld(channel: &Channel, answer: &AnswerView<'_>, level: Level) -> Option<Answer> {
-    let body = answer.body?;
-    let asker = Asker {
-        level,
-        ..Asker::ANONYMOUS
-    };
-    let ForAnswer::Release { strip, .. } = decision::answer(channel, answer, asker) else {
-        return None;
-    };
-    let (headers, body) = unflag::stripped(channel, answer.headers.clone(), body, &strip);
-    Some(Answer {
-        status: answer.status,
-        headers: end_to_end(headers),
-        body,
-    })
-}
-
 fn values(
     exchange: &Exchange,
     session: &Session,
     answer: &AnswerView<'_>,
-    login: &Login,
     urls: &Urls,
     level: Level,
     now: Time,
 ) -> Result<Map<String, Value>, Reason> {
-    let route = exchange.route().ok_or(Reason::Internal)?;
-    let channel = &route.channel;
+    let (channel, login) = exchange.login()?;
     let mut values = Map::new();
     values.insert("login_url".into(), urls.login.as_str().into());
     values.insert("continue_url".into(), urls.resume.as_str().into());
@@ -476,6 +327,13 @@ fn step_up(reply: Reply, answer: &AnswerView<'_>, level: &str, login_url: &str) 
 }
 
 impl Exchange {
+    /// The channel, and its login.
+    fn login(&self) -> Result<(&Channel, &Login), Reason> {
+        let channel = &self.route().ok_or(Reason::Internal)?.channel;
+        let login = channel.login.as_ref();
+        Ok((channel, login.ok_or(Reason::ChallengeImpossible)?))
+    }
+
     /// What the customer is asked to log in with: on a socket that may be another
     /// thing than in an answer.
     fn template<'c>(&'c self, login: &'c Login) -> &'c ChallengeTemplate {

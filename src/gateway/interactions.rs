@@ -5,9 +5,9 @@ use std::sync::Arc;
 use pingora::proxy::Session;
 
 use super::State;
-use super::challenge;
 use super::exchange::Exchange;
-use crate::channel::{Channel, Kind, Resume, Route};
+use super::kept;
+use crate::channel::{Channel, Kind, Route};
 use crate::interaction::{Evidence, Identity, Interaction, Key, Standing};
 use crate::reason::Reason;
 use crate::time::Time;
@@ -65,10 +65,6 @@ pub(super) async fn remember(
     now: Time,
 ) {
     let channel = &route.channel;
-    let Some(Resume::Replay { max_body }) = channel.login.as_ref().map(|login| &login.resume)
-    else {
-        return;
-    };
     let Some(key) = exchange
         .key
         .as_ref()
@@ -76,7 +72,7 @@ pub(super) async fn remember(
     else {
         return;
     };
-    let Some(message) = challenge::request(session, exchange, *max_body) else {
+    let Some(message) = kept::request(session, exchange) else {
         return;
     };
     let kept = state

@@ -449,15 +449,10 @@ impl Items {
     /// What tells an element from others: its id, or all of it.
     fn tell(&self, element: &[u8]) -> Element {
         let body = Body::new(Bytes::copy_from_slice(element));
-        let view = AnswerView {
-            status: http::StatusCode::OK,
-            headers: &HeaderMap::new(),
-            body: Some(&body),
-        };
-        let id = self
-            .id
-            .as_ref()
-            .and_then(|id| id.answer(&view).ok().flatten());
+        let headers = HeaderMap::new();
+        let view = AnswerView::message(&headers, Some(&body));
+        let id = self.id.as_ref();
+        let id = id.and_then(|id| id.answer(&view).ok().flatten());
         let digest = match &id {
             Some(id) => Sha256::new().chain_update(b"id:").chain_update(id),
             None => Sha256::new().chain_update(b"all:").chain_update(element),

@@ -30,6 +30,7 @@
 //! | `linking` | a platform says whose login it was |
 //! | `link` | a login link of the backend's own becomes ours |
 //! | `challenge` | the login URL in place of a withheld answer |
+//! | `kept` | what waits for the login |
 //! | `resume` | after the login: replay, notice |
 //! | `notice` | after the login, or in place of it: how it ended, in the chat |
 //! | `release` | after the login: withheld messages go to the client |
@@ -66,6 +67,7 @@ mod inject;
 mod interactions;
 mod items;
 mod keeper;
+mod kept;
 mod link;
 mod linking;
 mod notice;

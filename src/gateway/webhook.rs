@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, USER_AGENT,
 };
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
@@ -38,7 +38,7 @@ pub(super) async fn judge(
     let most = channel.inspection.max_body;
     let bytes = exchange.body.as_ref().map(|body| body.bytes().clone());
     let body = bytes.map(|bytes| Body::of(headers, bytes, most));
-    let view = view(headers, body.as_ref());
+    let view = AnswerView::message(headers, body.as_ref());
 
     if !state.releases.is_empty() {
         wait_for_turn(state, exchange, route, headers).await;
@@ -153,15 +153,6 @@ pub(super) fn interaction(
         ForAnswer::Block(unreadable) if *unreadable != Reason::ChallengeImpossible => *unreadable,
         _ => reason,
     })
-}
-
-/// The request as an answer: it has no status of its own.
-pub(super) fn view<'a>(headers: &'a HeaderMap, body: Option<&'a Body>) -> AnswerView<'a> {
-    AnswerView {
-        status: StatusCode::OK,
-        headers,
-        body,
-    }
 }
 
 /// Who the request is for. Where the channel knows its customers by evidence, an

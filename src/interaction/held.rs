@@ -113,6 +113,12 @@ pub enum Held {
     Failed(Reason),
 }
 
+impl From<HeldRequest> for Held {
+    fn from(request: HeldRequest) -> Self {
+        Self::Request(Box::new(request))
+    }
+}
+
 impl Held {
     /// Hands out a request that is sent again now.
     pub(super) fn replay(&mut self) -> Option<HeldRequest> {

@@ -144,3 +144,15 @@ pub struct AnswerView<'a> {
     /// Its body, as far as it was read.
     pub body: Option<&'a Body>,
 }
+
+impl<'a> AnswerView<'a> {
+    /// What is judged as an answer is and has no status of its own: a message on a
+    /// socket, a request of the backend's.
+    pub fn message(headers: &'a HeaderMap, body: Option<&'a Body>) -> Self {
+        Self {
+            status: StatusCode::OK,
+            headers,
+            body,
+        }
+    }
+}

@@ -21,7 +21,7 @@ impl Case<'_> {
     ) -> Result<(), Stop> {
         let config = self.config;
         let channel = &route.channel;
-        let view = webhook::view(request.headers, request.body);
+        let view = AnswerView::message(request.headers, request.body);
         let mut asker = Asker::ANONYMOUS;
         let first = decision::answer(channel, &view, asker);
         let link = request

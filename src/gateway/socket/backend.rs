@@ -2,14 +2,15 @@
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue};
 
 use super::customer::{is_json, perhaps_json};
 use super::ends::{Backend, Customer};
 use super::relay::{Asked, Relay};
 use crate::channel::Resume;
 use crate::decision::{self, Asker, ForAnswer};
-use crate::gateway::challenge::{ask, withheld};
+use crate::gateway::challenge::ask;
+use crate::gateway::kept::withheld;
 use crate::gateway::{link, unflag, verdict};
 use crate::interaction::{Bounds, Interaction, Leg, Level, Withheld};
 use crate::message::websocket::{Close, Event};
@@ -120,7 +121,7 @@ impl Relay<'_> {
     /// The verdict on a message, for the customer as he stands now.
     async fn verdict(&self, body: Option<&Body>) -> ForAnswer {
         let headers = HeaderMap::new();
-        let view = view(&headers, body);
+        let view = AnswerView::message(&headers, body);
         decision::answer(&self.channel, &view, self.asker().await)
     }
 
@@ -145,7 +146,7 @@ impl Relay<'_> {
         customer: &Customer<'_>,
     ) -> Result<Option<Bytes>, Reason> {
         let headers = HeaderMap::new();
-        let view = view(&headers, Some(body));
+        let view = AnswerView::message(&headers, Some(body));
         let channel = self.channel.clone();
         let login = channel.login.as_ref().ok_or(Reason::ChallengeImpossible)?;
         let now = self.state.clock.now();
@@ -221,13 +222,5 @@ impl Relay<'_> {
                 reason = reason.code(), "a withheld message is lost"
             );
         }
-    }
-}
-
-fn view<'v>(headers: &'v HeaderMap, body: Option<&'v Body>) -> AnswerView<'v> {
-    AnswerView {
-        status: StatusCode::OK,
-        headers,
-        body,
     }
 }
