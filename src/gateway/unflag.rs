@@ -50,7 +50,7 @@ pub(super) fn stripped(
     body: &Body,
     strip: &[usize],
 ) -> (HeaderMap, Bytes) {
-    let (gone, body) = unflagged(channel, body, decision::format(&headers), strip);
+    let (gone, body) = unflagged(channel, &headers, body, strip);
     for name in gone.iter().chain(flag_headers(channel, strip)) {
         headers.remove(name);
     }
@@ -70,10 +70,14 @@ fn flag_headers<'c>(
 /// no flag to take off goes on as it came.
 pub(super) fn unflagged(
     channel: &Channel,
+    headers: &HeaderMap,
     body: &Body,
-    format: Option<Format>,
     strip: &[usize],
 ) -> (Vec<HeaderName>, Bytes) {
+    if strip.is_empty() {
+        return (Vec::new(), body.bytes().clone());
+    }
+    let format = decision::format(headers);
     let mut gone = Vec::new();
     let mut left: Option<Vec<u8>> = None;
     for flag in strip.iter().filter_map(|index| channel.flags.get(*index)) {

@@ -211,7 +211,7 @@ fn released(
     reason: Reason,
     of_head: bool,
 ) -> pingora::Result<(ResponseHeader, Bytes)> {
-    let (gone, body) = unflagged(channel, body, decision::format(&head.headers), strip);
+    let (gone, body) = unflagged(channel, &head.headers, body, strip);
     for name in &gone {
         head.remove_header(name);
     }
