@@ -37,6 +37,11 @@ impl Time {
     pub fn since(self, earlier: Time) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
+
+    /// How long lies between the two, whichever is the earlier one.
+    pub fn apart(self, other: Time) -> Duration {
+        Duration::from_millis(self.0.abs_diff(other.0))
+    }
 }
 
 impl std::ops::Add<Duration> for Time {
@@ -74,9 +79,9 @@ impl fmt::Display for Time {
 ///
 /// What others wrote a time into (a token, a signed request) can only be compared with
 /// the system clock, and how long something lasts only be measured with a monotonic one.
-/// This clock is both: the monotonic clock moves it, and [`Clock::settle`], called now
-/// and then, sets it by the system clock where the two came apart: the system clock was
-/// set (NTP after a boot), or the machine slept. Forwards, lifetimes end sooner.
+/// This clock is both: the monotonic clock moves it, and [`Clock::off`], asked now and
+/// then, tells where the two came apart: the system clock was set (NTP after a boot), or
+/// the machine slept. [`Clock::set`] follows it. Forwards, lifetimes end sooner.
 /// Backwards, whoever keeps a [`Time`] has to set it back by as much, or what began
 /// then would last longer: see [`Step::Back`].
 #[derive(Clone, Debug)]
@@ -101,19 +106,19 @@ enum Ticks {
     },
 }
 
-/// How a clock was set.
+/// How a clock is off, and so to be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// It was behind by this much.
+    /// It is behind by this much.
     Forward(Duration),
-    /// It was ahead by this much. A kept [`Time`] means the same instant as before once
+    /// It is ahead by this much. A kept [`Time`] means the same instant as before once
     /// this is taken off it.
     Back(Duration),
 }
 
 impl Clock {
-    /// How far the system clock may be off before this one is set by it, in milliseconds.
-    const TOLERANCE: u64 = 1000;
+    /// How far the system clock may be off before this one is set by it.
+    const TOLERANCE: Duration = Duration::from_secs(1);
 
     /// Real time.
     pub fn system() -> Self {
@@ -137,18 +142,23 @@ impl Clock {
         Time(base.wrapping_add(self.0.ticks.elapsed()))
     }
 
-    /// Sets the clock by the system clock, if that is off by more than a second; how.
-    pub fn settle(&self) -> Option<Step> {
+    /// How far it is off the system clock, if that is more than a second.
+    pub fn off(&self) -> Option<Step> {
         let (now, system) = (self.now(), self.0.ticks.system());
-        if now.0.abs_diff(system.0) <= Self::TOLERANCE {
-            return None;
+        match now.apart(system) <= Self::TOLERANCE {
+            true => None,
+            false if system > now => Some(Step::Forward(system.since(now))),
+            false => Some(Step::Back(now.since(system))),
         }
-        let step = system.0.wrapping_sub(now.0);
-        self.0.base.fetch_add(step, Ordering::Relaxed);
-        Some(match system > now {
-            true => Step::Forward(system.since(now)),
-            false => Step::Back(now.since(system)),
-        })
+    }
+
+    /// Sets it.
+    pub fn set(&self, step: Step) {
+        let millis = |by: Duration| u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        let _ = match step {
+            Step::Forward(by) => self.0.base.fetch_add(millis(by), Ordering::Relaxed),
+            Step::Back(by) => self.0.base.fetch_sub(millis(by), Ordering::Relaxed),
+        };
     }
 
     /// Moves a manual clock forward; a system clock moves by itself.
@@ -159,7 +169,7 @@ impl Clock {
         }
     }
 
-    /// Sets the system clock beside a manual clock, which [`Clock::settle`] looks at.
+    /// Sets the system clock beside a manual clock, which [`Clock::off`] looks at.
     pub fn set_system(&self, time: Time) {
         if let Ticks::Manual { elapsed, system } = &self.0.ticks {
             let base = time.0.wrapping_sub(elapsed.load(Ordering::SeqCst));
@@ -228,7 +238,8 @@ mod tests {
     #[test]
     fn a_clock_follows_the_system_clock_when_it_settles() {
         let clock = Clock::manual(Time::from_secs(5000));
-        assert_eq!(clock.settle(), None);
+        let settle = || clock.off().inspect(|step| clock.set(*step));
+        assert_eq!(settle(), None);
         for (system, step) in [
             (5001, None),
             (4999, None),
@@ -239,9 +250,10 @@ mod tests {
         ] {
             let before = clock.now();
             clock.set_system(Time::from_secs(system));
-            assert_eq!(clock.now(), before, "before it settles");
-            assert_eq!(clock.settle(), step, "{system}");
-            assert_eq!(clock.settle(), None, "{system}");
+            assert_eq!(clock.off(), step, "{system}");
+            assert_eq!(clock.now(), before, "before it is set");
+            assert_eq!(settle(), step, "{system}");
+            assert_eq!(settle(), None, "{system}");
             let after = match step {
                 Some(_) => Time::from_secs(system),
                 None => before,
@@ -250,11 +262,11 @@ mod tests {
         }
         // Both move on from there.
         clock.advance(Duration::from_secs(10));
-        assert_eq!((clock.now(), clock.settle()), (Time::from_secs(9010), None));
+        assert_eq!((clock.now(), clock.off()), (Time::from_secs(9010), None));
     }
 
     #[test]
     fn the_real_clock_is_the_systems() {
-        assert_eq!(Clock::system().settle(), None);
+        assert_eq!(Clock::system().off(), None);
     }
 }

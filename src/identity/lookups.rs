@@ -18,6 +18,8 @@ pub(super) struct Lookups<A>(Arc<Mutex<Inner<A>>>);
 
 struct Inner<A> {
     answers: Expiring<Key, A>,
+    /// How often they were forgotten.
+    forgotten: u64,
     under_way: HashMap<Key, Shared<A>>,
 }
 
@@ -60,7 +62,7 @@ impl<A: Clone + Send + Sync + 'static> Lookups<A> {
                 Some(lookup) => lookup.clone(),
                 None if inner.under_way.len() >= Self::MAX_UNDER_WAY => return None,
                 None => {
-                    let lookup = self.begin(key, outbound, now, ask());
+                    let lookup = self.begin(key, inner.forgotten, outbound, now, ask());
                     inner.under_way.insert(key, lookup.clone());
                     lookup
                 }
@@ -69,9 +71,12 @@ impl<A: Clone + Send + Sync + 'static> Lookups<A> {
         lookup.wait().await
     }
 
-    /// Forgets the answers that are kept.
+    /// Forgets the answers that are kept, and keeps none of those under way: since when
+    /// they count is told by a clock that was set back.
     pub(super) fn forget(&self) {
-        lock(&self.0).answers = Expiring::new(Self::MAX_ANSWERS, Self::MAX_WEIGHT);
+        let mut inner = lock(&self.0);
+        inner.answers = Expiring::new(Self::MAX_ANSWERS, Self::MAX_WEIGHT);
+        inner.forgotten += 1;
     }
 
     #[cfg(test)]
@@ -83,6 +88,7 @@ impl<A: Clone + Send + Sync + 'static> Lookups<A> {
     fn begin(
         &self,
         key: Key,
+        forgotten: u64,
         outbound: &Outbound,
         now: Time,
         ask: impl Future<Output = Answered<A>> + Send + 'static,
@@ -96,10 +102,12 @@ impl<A: Clone + Send + Sync + 'static> Lookups<A> {
             } = ask.await;
             let mut inner = lock(&inner);
             inner.under_way.remove(&key);
-            let until = now + lifetime;
-            inner
-                .answers
-                .insert(key, answer.clone(), weight, until, now);
+            if inner.forgotten == forgotten {
+                let until = now + lifetime;
+                inner
+                    .answers
+                    .insert(key, answer.clone(), weight, until, now);
+            }
             answer
         })
     }
@@ -109,6 +117,7 @@ impl<A: Clone + Send + Sync + 'static> Default for Lookups<A> {
     fn default() -> Self {
         Self(Arc::new(Mutex::new(Inner {
             answers: Expiring::new(Self::MAX_ANSWERS, Self::MAX_WEIGHT),
+            forgotten: 0,
             under_way: HashMap::new(),
         })))
     }

@@ -85,9 +85,16 @@ impl Caches {
         }
     }
 
+    /// The clock is set forward, and stands at `now` yet: used proofs are remembered as
+    /// long as without that.
+    pub fn set_forward(&self, by: Duration, now: Time) {
+        self.replays.set_forward(by, now);
+    }
+
     /// The clock was set back: nothing counts longer for that. Sessions and records are
     /// looked up again; used proofs are remembered until they run out by the clock.
     pub fn set_back(&self, by: Duration) {
+        self.replays.set_back(by);
         self.jwks.set_back(by);
         self.sessions.0.forget();
         self.records.0.forget();

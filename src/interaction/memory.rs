@@ -167,8 +167,10 @@ impl Memory {
         let mut dropped = 0;
         self.interactions.retain(|key, slot| {
             let clocks = clocks(key.channel());
-            let alive = |i: &Interaction| clocks.is_some_and(|clocks| !i.ended(clocks, now));
-            if slot.as_ref().as_ref().is_some_and(alive) {
+            if let (Some(interaction), Some(clocks)) = (slot.as_mut(), clocks)
+                && !interaction.ended(clocks, now)
+            {
+                interaction.began_by(now);
                 return true;
             }
             let before = Trace::of(key, slot, now);

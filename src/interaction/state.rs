@@ -131,6 +131,17 @@ impl Interaction {
 
     /// The clock was set back: what began lasts no longer for that.
     pub(super) fn set_back(&mut self, by: Duration) {
+        self.times().for_each(|time| *time = *time - by);
+    }
+
+    /// Nothing began later than now. Where it seems so, the clock was set back meanwhile,
+    /// and it began just before.
+    pub(super) fn began_by(&mut self, now: Time) {
+        self.times().for_each(|time| *time = now.min(*time));
+    }
+
+    /// When what has a clock began.
+    fn times(&mut self) -> impl Iterator<Item = &mut Time> {
         let rare = self.rare.as_deref_mut();
         let (challenge, proven) = rare.map_or((None, None), |rare| {
             (rare.challenge.as_mut(), rare.proven.as_mut())
@@ -142,9 +153,7 @@ impl Interaction {
             challenge.map(|challenge| &mut challenge.created),
             proven.map(Proven::created),
         ];
-        for time in times.into_iter().flatten() {
-            *time = *time - by;
-        }
+        times.into_iter().flatten()
     }
 
     /// Whether its inactivity or absolute clock has run out.

@@ -137,7 +137,8 @@ impl Store {
 
     /// Drops what has run out, and how many that were; called now and then.
     /// `clocks` gives a channel's clocks by name; the interactions of a channel
-    /// that has none any more go too.
+    /// that has none any more go too. What seems to begin after `now` begins now: it
+    /// was written with a time from before the clock was set back.
     pub fn sweep<'c>(&self, now: Time, clocks: impl Fn(&str) -> Option<&'c Clocks>) -> usize {
         self.0.sweep(now, clocks)
     }

@@ -10,7 +10,7 @@ use crate::support::{Gateway, eventually};
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// Sets the system clock and waits until the gateway has noticed.
-fn set(gateway: &Gateway, time: Time) {
+pub fn set(gateway: &Gateway, time: Time) {
     gateway.clock.set_system(time);
     let noticed = || (gateway.clock.now() == time).then_some(());
     eventually("the gateway follows the system clock", noticed);

@@ -115,12 +115,12 @@ impl Entry {
         now: Time,
     ) -> Option<Shared<Fetched>> {
         let knows = self.set.as_ref().is_some_and(|set| set.answers_to(kid));
-        if knows && now.since(self.since) < source.refresh {
+        if knows && now.apart(self.since) < source.refresh {
             return None;
         }
         let fetch = match &self.fetch {
             Some((_, fetch)) if !fetch.is_over() => fetch.clone(),
-            Some((begun, _)) if now < *begun + source.cooldown => return None,
+            Some((begun, _)) if now.apart(*begun) < source.cooldown => return None,
             _ => {
                 let fetch = outbound.share(fetch(source.clone(), outbound.clone()));
                 self.fetch = Some((now, fetch.clone()));

@@ -289,6 +289,20 @@ fn a_new_kid_brings_the_new_set() {
     assert_eq!(endpoint.server.count(), 2);
 }
 
+/// A fetch that was begun by a clock that was set back since.
+#[test]
+fn a_time_ahead_keeps_no_set_and_delays_no_fetch() {
+    let endpoint = Endpoint::start();
+    let (cache, source) = (JwksCache::default(), endpoint.source());
+    let ask = |kid, now| kids(&cache, &source, Some(kid), now).unwrap();
+    assert_eq!(ask("key-0", NOW + 60 * MINUTE), ["key-0"]);
+    endpoint.generation.store(1, Ordering::SeqCst);
+    assert_eq!(ask("key-0", NOW), ["key-1"]);
+    endpoint.generation.store(2, Ordering::SeqCst);
+    assert_eq!(ask("key-2", NOW - 2 * MINUTE), ["key-2"]);
+    assert_eq!(endpoint.server.count(), 3);
+}
+
 /// One fetch at the start, then one per cooldown, whatever the tokens name.
 #[test]
 fn random_kids_do_not_drive_fetches() {

@@ -329,6 +329,37 @@ fn an_asker_who_leaves_takes_nothing_along() {
     assert_eq!(server.count(), 1);
 }
 
+/// An answer that was asked for before the clock was set back would count longer by that.
+#[test]
+fn what_was_asked_before_the_clock_was_set_back_is_not_kept() {
+    let go = Arc::new(AtomicUsize::new(0));
+    let wait = go.clone();
+    let server = Server::start(move |_| {
+        let wait = wait.clone();
+        async move {
+            while wait.load(Ordering::SeqCst) == 0 {
+                tokio::task::yield_now().await;
+            }
+            answer(200, r#"{"sub":"alice"}"#)
+        }
+    });
+    let session = session(server.url("/"));
+    let cache = SessionCache::default();
+    run(async {
+        let outbound = outbound();
+        let ask = || cache.look_up(&session, Secret::new("one"), "web", LEVEL, &outbound, NOW);
+        let left = tokio::time::timeout(Duration::from_millis(1), ask()).await;
+        assert!(left.is_err());
+        cache.0.forget();
+        go.store(1, Ordering::SeqCst);
+        assert!(ask().await.is_ok());
+    });
+    assert_eq!(server.count(), 1);
+    let back = NOW - Duration::from_secs(3600);
+    assert!(look_up(&cache, &session, "one", back).is_ok());
+    assert_eq!(server.count(), 2);
+}
+
 #[test]
 fn no_output_has_the_cookie() {
     let session = session("http://127.0.0.1/".into());

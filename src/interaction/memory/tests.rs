@@ -246,6 +246,23 @@ fn what_is_set_back_with_the_clock_ends_when_it_would_have() {
     assert_eq!(store.sweep(at(7200), |_| Some(&HOUR)), 1);
 }
 
+/// Begun before the clock was set back, written after it.
+#[test]
+fn what_is_written_with_a_time_ahead_lasts_no_longer_for_that() {
+    let store = Memory::with(10);
+    let counts = |now| {
+        store.read(&key(1), &HOUR, now, |interaction| {
+            interaction.is_some_and(|i| i.authenticated(&HOUR, now))
+        })
+    };
+    store.set_back(Duration::from_secs(7200));
+    store.log_in(&key(1), at(7200));
+    assert_eq!(store.sweep(at(10), |_| Some(&HOUR)), 0);
+    assert!(counts(at(10 + 3599)));
+    assert!(!counts(at(10 + 3600)));
+    assert_eq!(store.sweep(at(10 + 3600), |_| Some(&HOUR)), 1);
+}
+
 #[test]
 fn spent_tokens_are_forgotten_after_a_day_and_never_too_many() {
     let store = Memory::new(ROOMY);

@@ -289,6 +289,29 @@ fn a_single_use_proof_is_used_once() {
     assert_eq!(start(&gateway, "/start/b", &token(&claims)).status, 200);
 }
 
+/// A wrong answer of a time server, and its mending.
+#[test]
+fn a_single_use_proof_is_used_once_though_the_clock_is_set() {
+    let origin = bot();
+    let key = format!("{{ algorithm = \"HS256\", secret = \"{SECRET}\" }}");
+    let gateway = gateway(&origin, &key, "single_use = true");
+    let token = |jti: &str, exp: u64| {
+        let mut claims = claims(&gateway);
+        (claims["jti"], claims["exp"]) = (json!(jti), json!(exp));
+        jwt(&json!({"alg": "HS256"}), &claims, hs256(SECRET))
+    };
+    let right = gateway.clock.now();
+    let first = token("one", right.secs() + 300);
+    assert_eq!(start(&gateway, "/start/a", &first).status, 200);
+    let wrong = right + Duration::from_secs(30 * 24 * 60 * 60);
+    crate::clock::set(&gateway, wrong);
+    let meanwhile = token("two", wrong.secs() + 300);
+    assert_eq!(start(&gateway, "/start/b", &meanwhile).status, 200);
+    crate::clock::set(&gateway, right);
+    refused(&gateway, &origin, &first, "twice, with the clock set");
+    refused(&gateway, &origin, &meanwhile, "a time that is yet to come");
+}
+
 #[test]
 fn unknown_key_names_do_not_drive_fetches() {
     let pair = rcgen::KeyPair::generate().unwrap();

@@ -112,3 +112,46 @@ fn of_several_uses_at_once_one_succeeds() {
     });
     assert_eq!(successes, 1000);
 }
+
+#[test]
+fn a_proof_counts_once_though_the_clock_goes_forward_and_back() {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let cache = ReplayCache::new(3);
+    let at = |secs| NOW + Duration::from_secs(secs);
+    let use_once = |jti, expires, now| cache.use_once(["web", "site", jti], at(expires), now);
+    assert_eq!(use_once("a", 60, at(0)), Ok(()));
+    cache.set_forward(30 * DAY, at(1));
+    // Whatever comes meanwhile, on this use or a new one, forgets nothing.
+    assert_eq!(use_once("b", 60 * 86400, at(2) + 30 * DAY), Ok(()));
+    let other = cache.use_once_untimed(["web", "signature", "x"], at(3) + 30 * DAY);
+    assert_eq!(other, Ok(()));
+    cache.set_back(30 * DAY);
+    for second in [4, 59] {
+        let again = use_once("a", 60, at(second));
+        assert_eq!(again, Err(Reason::ProofReplayed), "{second}");
+    }
+    // What was used meanwhile counts by the clock, and so is remembered by it.
+    let again = use_once("b", 60 * 86400, at(0) + 59 * DAY);
+    assert_eq!(again, Err(Reason::ProofReplayed));
+    assert_eq!(use_once("a", 60, at(60)), Ok(()), "it has run out");
+}
+
+#[test]
+fn what_ran_out_while_the_clock_leapt_takes_no_place_for_long() {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let cache = ReplayCache::new(2);
+    let at = |secs| NOW + Duration::from_secs(secs);
+    let use_once = |jti, expires, now| cache.use_once(["web", "site", jti], expires, now);
+    assert_eq!(use_once("a", at(60), at(0)), Ok(()));
+    cache.set_forward(DAY, at(1));
+    let later = at(2) + DAY;
+    assert_eq!(use_once("b", later + DAY, later), Ok(()));
+    assert_eq!(use_once("a", at(60), later), Err(Reason::ProofReplayed));
+    // Nobody is refused for its sake.
+    assert_eq!(use_once("c", later + DAY, later), Ok(()));
+    assert_eq!(use_once("d", later + DAY, later), Err(Reason::StoreFull));
+    // A clock that was right for a day is right.
+    cache.set_forward(DAY, later);
+    let after = later + DAY + DAY;
+    assert_eq!(use_once("b", after + DAY, after), Ok(()));
+}
