@@ -32,6 +32,7 @@ use serde_json::{Map, Value};
 pub use attempt::Pending;
 pub use callback::Callback;
 pub use discovery::{Metadata, Providers};
+pub use exchange::Asking;
 
 use crate::identity::jwks::JwksUrl;
 use crate::interaction::Level;

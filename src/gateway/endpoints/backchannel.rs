@@ -50,10 +50,10 @@ async fn take(
         // It signs nothing.
         return Err(Reason::ReturnChannel);
     }
-    let metadata = metadata(state, provider).await?;
-    let now = state.clock.now();
+    let metadata = metadata(state, exchange, provider).await?;
+    let (id, now) = (exchange.id().to_string(), state.clock.now());
     let (_, claims) = provider
-        .verify(&metadata, &token, &state.caches, now)
+        .verify(&metadata, &token, &state.caches, &id, now)
         .await?;
     let logout = provider.logout(&claims, now)?;
     let name = [&*channel.name, "backchannel logout", &*logout.id];

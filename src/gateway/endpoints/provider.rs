@@ -14,8 +14,9 @@ use super::{browser, outcome};
 use crate::channel::{Channel, Login};
 use crate::interaction::{Identity, Level};
 use crate::login::LoginToken;
+use crate::login::oidc::callback::Denial;
 use crate::login::oidc::id_token::Wanted;
-use crate::login::oidc::{Callback, Metadata, Pending, Provider, attempt};
+use crate::login::oidc::{Asking, Callback, Metadata, Pending, Provider, attempt};
 use crate::reason::Reason;
 use crate::secret::Secret;
 
@@ -47,7 +48,7 @@ async fn depart(
     let config = &exchange.config;
     let (channel, token) = (&at.channel, &at.hash);
     let provider = provider(channel)?;
-    let metadata = metadata(state, provider).await?;
+    let metadata = metadata(state, exchange, provider).await?;
     let known = browser::known(config, headers);
     let (browser, cookie) = match known {
         Some(known) => (known, None),
@@ -116,7 +117,7 @@ async fn arrive(
     let config = exchange.config.clone();
     let browser = browser::known(&config, headers).ok_or(Reason::LoginBrowser)?;
     let browser = attempt::browser_hash(browser.expose());
-    let metadata = metadata(state, provider).await?;
+    let metadata = metadata(state, exchange, provider).await?;
     let now = state.clock.now();
     let (demanded, seed) = state
         .store
@@ -130,22 +131,22 @@ async fn arrive(
     }
     let login = match &callback.outcome {
         Ok(code) => {
-            let redirect_uri = config.own_url("/callback/", &channel.name);
-            let identity = identify(
-                state,
-                provider,
-                &metadata,
-                code,
-                &seed,
-                &redirect_uri,
-                demanded,
-            );
+            let identity = identify(state, exchange, &channel, &metadata, code, &seed, demanded);
             Ok(identity.await?)
         }
-        Err(denial) => match provider.denied(*denial) {
-            reason @ (Reason::LoginCancelled | Reason::LoginFailed) => Err(reason),
-            reason => return Err(reason),
-        },
+        Err(denial) => {
+            if matches!(denial, Denial::Refused | Denial::Other) {
+                tracing::warn!(
+                    request_id = %exchange.id(), issuer = &*provider.issuer,
+                    error = callback.error.as_deref(),
+                    "the provider refuses our request: see its own log"
+                );
+            }
+            match provider.denied(*denial) {
+                reason @ (Reason::LoginCancelled | Reason::LoginFailed) => Err(reason),
+                reason => return Err(reason),
+            }
+        }
     };
     outcome::redeem(state, exchange, &channel, token, |_| login.clone()).await
 }
@@ -153,25 +154,33 @@ async fn arrive(
 /// Who logged in, by the code that came back.
 async fn identify(
     state: &State,
-    provider: &Provider,
+    exchange: &Exchange,
+    channel: &Channel,
     metadata: &Metadata,
     code: &Secret,
     seed: &Secret,
-    redirect_uri: &str,
     demanded: Level,
 ) -> Result<Identity, Reason> {
-    let outbound = &state.outbound;
+    let provider = provider(channel)?;
+    let request_id = &*exchange.id().to_string();
+    let asking = Asking {
+        outbound: &state.outbound,
+        request_id,
+    };
+    let redirect_uri = exchange.config.own_url("/callback/", &channel.name);
     let now = state.clock.now();
     let tokens = provider
-        .exchange(metadata, code, seed, redirect_uri, outbound, now)
+        .exchange(metadata, code, seed, &redirect_uri, asking, now)
         .await?;
     if provider.oauth.is_some() {
-        let claims = provider.userinfo(metadata, &tokens, outbound).await?;
+        let claims = provider.userinfo(metadata, &tokens, asking).await?;
         return provider.vouched(claims, demanded);
     }
     let id_token = tokens.id_token.as_ref().ok_or(Reason::ProviderError)?;
     let text = std::str::from_utf8(id_token.expose()).map_err(|_| Reason::ProofMalformed)?;
-    let (algorithm, claims) = provider.verify(metadata, text, &state.caches, now).await?;
+    let now = state.clock.now();
+    let verified = provider.verify(metadata, text, &state.caches, request_id, now);
+    let (algorithm, claims) = verified.await?;
     let wanted = Wanted {
         seed,
         demanded,
@@ -179,7 +188,7 @@ async fn identify(
         access_token: tokens.access_token.as_ref(),
     };
     provider.check(&claims, &wanted, state.clock.now())?;
-    let more = provider.more(metadata, &tokens, &claims, outbound).await?;
+    let more = provider.more(metadata, &tokens, &claims, asking).await?;
     provider.identity(claims, more, demanded)
 }
 
@@ -190,14 +199,18 @@ pub(super) fn provider(channel: &Channel) -> Result<&Provider, Reason> {
 }
 
 /// What the provider announces.
-pub(super) async fn metadata(state: &State, provider: &Provider) -> Result<Arc<Metadata>, Reason> {
+pub(super) async fn metadata(
+    state: &State,
+    exchange: &Exchange,
+    provider: &Provider,
+) -> Result<Arc<Metadata>, Reason> {
     if let Some(metadata) = &provider.oauth {
         return Ok(metadata.clone());
     }
     let now = state.clock.now();
-    let timeout = provider.timeout;
+    let (timeout, id) = (provider.timeout, exchange.id().to_string());
     state
         .providers
-        .metadata(&provider.issuer, timeout, &state.outbound, now)
+        .metadata(&provider.issuer, timeout, &state.outbound, &id, now)
         .await
 }

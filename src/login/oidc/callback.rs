@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::Provider;
 use super::attempt::State;
+use super::{Provider, exchange};
 use crate::message::target::pairs;
 use crate::reason::Reason;
 use crate::secret::Secret;
@@ -33,6 +33,8 @@ pub struct Callback {
     pub issuer: Option<String>,
     /// How it went at the provider.
     pub outcome: Result<Secret, Denial>,
+    /// The provider's word for what went wrong, for the log.
+    pub error: Option<Box<str>>,
 }
 
 /// Why a provider gives no code (RFC 6749, section 4.1.2.1; OpenID Connect Core 1.0,
@@ -74,6 +76,7 @@ impl Callback {
         let state = single("state")?;
         let issuer = single("iss")?.map(str::to_owned);
         let (code, error) = (single("code")?, single("error")?);
+        let named = error.map(|error| exchange::known(error).into());
         let outcome = match (code, error) {
             (Some(code), None) if !code.is_empty() => Ok(Secret::new(code)),
             (None, Some(error)) => Err(Denial::of(error)),
@@ -84,6 +87,7 @@ impl Callback {
             state,
             issuer,
             outcome,
+            error: named,
         })
     }
 }
@@ -98,16 +102,8 @@ impl Denial {
             | "account_selection_required"
             | "unmet_authentication_requirements" => Self::Failed,
             "server_error" | "temporarily_unavailable" => Self::Later,
-            _ => {
-                tracing::warn!(
-                    error = super::exchange::known(error),
-                    "the provider refuses our request: see its own log"
-                );
-                match STANDARD.contains(&error) {
-                    true => Self::Refused,
-                    false => Self::Other,
-                }
-            }
+            _ if STANDARD.contains(&error) => Self::Refused,
+            _ => Self::Other,
         }
     }
 }

@@ -139,28 +139,31 @@ impl Providers {
     }
 
     /// What an issuer announces. Error: [`Reason::ProviderUnavailable`] when it was
-    /// never heard of and cannot be had now.
+    /// never heard of and cannot be had now. The log has the request for which it was
+    /// asked last.
     pub async fn metadata(
         &self,
         issuer: &str,
         timeout: Duration,
         outbound: &Arc<Outbound>,
+        request_id: &str,
         now: Time,
     ) -> Result<Arc<Metadata>, Reason> {
         let fetch = self.with_entry(issuer, |entry| {
-            let fresh = entry.metadata.is_some() && now.since(entry.since) < Self::REFRESH;
+            let fresh = entry.metadata.is_some() && now.apart(entry.since) < Self::REFRESH;
             if fresh {
                 return None;
             }
             match &entry.fetch {
                 Some((_, fetch)) if !fetch.is_over() => Some(fetch.clone()),
-                Some((begun, _)) if now < *begun + Self::COOLDOWN => None,
+                Some((begun, _)) if now.apart(*begun) < Self::COOLDOWN => None,
                 _ => {
                     let bounds = Bounds {
                         timeout,
                         max_body: Self::MAX_BODY,
                     };
-                    let fetch = outbound.share(fetch(issuer.into(), bounds, outbound.clone()));
+                    let fetch = fetch(issuer.into(), bounds, outbound.clone(), request_id.into());
+                    let fetch = outbound.share(fetch);
                     entry.fetch = Some((now, fetch.clone()));
                     Some(fetch)
                 }
@@ -191,11 +194,17 @@ impl Providers {
     }
 }
 
-async fn fetch(issuer: Box<str>, bounds: Bounds, outbound: Arc<Outbound>) -> Option<Arc<Metadata>> {
+async fn fetch(
+    issuer: Box<str>,
+    bounds: Bounds,
+    outbound: Arc<Outbound>,
+    request_id: Box<str>,
+) -> Option<Arc<Metadata>> {
     match try_fetch(&issuer, bounds, &outbound).await {
         Ok(metadata) => Some(Arc::new(metadata)),
         Err(error) => {
             tracing::warn!(
+                request_id = &*request_id,
                 issuer = &*issuer,
                 error,
                 "the provider cannot be discovered"

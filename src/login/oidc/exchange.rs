@@ -27,6 +27,15 @@ const MAX_BODY: usize = 64 * 1024;
 /// How long a client assertion counts.
 const ASSERTION: Duration = Duration::from_secs(60);
 
+/// How a provider is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    /// By whom.
+    pub outbound: &'a Outbound,
+    /// For which request, as the log names it.
+    pub request_id: &'a str,
+}
+
 /// What a code was worth.
 #[derive(Debug)]
 pub struct Tokens {
@@ -46,11 +55,12 @@ impl Provider {
         code: &Secret,
         seed: &Secret,
         redirect_uri: &str,
-        outbound: &Outbound,
+        asking: Asking<'_>,
         now: Time,
     ) -> Result<Tokens, Reason> {
-        let request = self.token_request(metadata, code, seed, redirect_uri, now)?;
-        let answer = self.call(request, outbound).await?;
+        let Asking { request_id, .. } = asking;
+        let request = self.token_request(metadata, code, seed, redirect_uri, request_id, now)?;
+        let answer = self.call(request, asking).await?;
         let body = object(answer.body());
         let text = |name: &str| {
             let body = body.as_ref()?;
@@ -61,6 +71,7 @@ impl Provider {
             (StatusCode::BAD_REQUEST, Some("invalid_grant")) => return Err(Reason::LoginCode),
             (status, error) => {
                 tracing::warn!(
+                    request_id,
                     issuer = &*self.issuer,
                     status = status.as_u16(),
                     error = error.map_or("", known),
@@ -81,6 +92,7 @@ impl Provider {
         };
         if let Some(lacks) = lacks {
             tracing::warn!(
+                request_id,
                 issuer = &*self.issuer,
                 error = text("error").map_or("", known),
                 "the provider gives no {lacks}"
@@ -101,12 +113,12 @@ impl Provider {
         metadata: &Metadata,
         tokens: &Tokens,
         claims: &Map<String, Value>,
-        outbound: &Outbound,
+        asking: Asking<'_>,
     ) -> Result<Map<String, Value>, Reason> {
         if !self.userinfo {
             return Ok(Map::new());
         }
-        let more = self.userinfo(metadata, tokens, outbound).await?;
+        let more = self.userinfo(metadata, tokens, asking).await?;
         let subject = |claims: &Map<String, Value>| {
             claims.get("sub").and_then(Value::as_str).map(str::to_owned)
         };
@@ -125,11 +137,16 @@ impl Provider {
         &self,
         metadata: &Metadata,
         tokens: &Tokens,
-        outbound: &Outbound,
+        asking: Asking<'_>,
     ) -> Result<Map<String, Value>, Reason> {
+        let Asking { request_id, .. } = asking;
         let (Some(endpoint), Some(token)) = (&metadata.userinfo_endpoint, &tokens.access_token)
         else {
-            tracing::warn!(issuer = &*self.issuer, "the provider offers no userinfo");
+            tracing::warn!(
+                request_id,
+                issuer = &*self.issuer,
+                "the provider offers no userinfo"
+            );
             return Err(Reason::ProviderError);
         };
         let bearer = Zeroizing::new([b"Bearer ", token.expose()].concat());
@@ -140,10 +157,11 @@ impl Provider {
             .header(ACCEPT, "application/json")
             .body(Bytes::new())
             .map_err(|_| Reason::ProviderError)?;
-        let answer = self.call(request, outbound).await?;
+        let answer = self.call(request, asking).await?;
         if answer.status() != StatusCode::OK {
             let status = answer.status().as_u16();
             tracing::warn!(
+                request_id,
                 issuer = &*self.issuer,
                 status,
                 "the provider gives no userinfo"
@@ -152,7 +170,11 @@ impl Provider {
         }
         let claims = object(answer.body()).filter(|_| says_json(&answer));
         if claims.is_none() {
-            tracing::warn!(issuer = &*self.issuer, "userinfo is not a JSON object");
+            tracing::warn!(
+                request_id,
+                issuer = &*self.issuer,
+                "userinfo is not a JSON object"
+            );
         }
         claims.ok_or(Reason::ProviderError)
     }
@@ -165,11 +187,13 @@ impl Provider {
         metadata: &Metadata,
         token: &str,
         caches: &Caches,
+        request_id: &str,
         now: Time,
     ) -> Result<(jsonwebtoken::Algorithm, Map<String, Value>), Reason> {
         let token = Token::parse(token)?;
         let Some(keys) = self.keys(metadata) else {
             tracing::warn!(
+                request_id,
                 issuer = &*self.issuer,
                 "the provider signs with no accepted algorithm"
             );
@@ -194,6 +218,7 @@ impl Provider {
         code: &Secret,
         seed: &Secret,
         redirect_uri: &str,
+        request_id: &str,
         now: Time,
     ) -> Result<Request<Bytes>, Reason> {
         let code = std::str::from_utf8(code.expose()).map_err(|_| Reason::LoginCode)?;
@@ -220,7 +245,7 @@ impl Provider {
                 );
             }
             ClientAuthentication::PrivateKey { .. } => {
-                let assertion = self.assertion(metadata, now)?;
+                let assertion = self.assertion(metadata, request_id, now)?;
                 form += &format!(
                     "&client_id={}&client_assertion_type={}&client_assertion={assertion}",
                     encode(&self.client_id),
@@ -242,7 +267,12 @@ impl Provider {
     }
 
     /// RFC 7523, section 3.
-    fn assertion(&self, metadata: &Metadata, now: Time) -> Result<String, Reason> {
+    fn assertion(
+        &self,
+        metadata: &Metadata,
+        request_id: &str,
+        now: Time,
+    ) -> Result<String, Reason> {
         let ClientAuthentication::PrivateKey {
             algorithm,
             kid,
@@ -267,7 +297,7 @@ impl Provider {
             "exp": (now + ASSERTION).secs(),
         });
         jsonwebtoken::encode(&header, &claims, key).map_err(|error| {
-            tracing::error!(issuer = &*self.issuer, %error, "the client assertion cannot be signed");
+            tracing::error!(request_id, issuer = &*self.issuer, %error, "the client assertion cannot be signed");
             Reason::Internal
         })
     }
@@ -276,14 +306,18 @@ impl Provider {
     async fn call(
         &self,
         request: Request<Bytes>,
-        outbound: &Outbound,
+        asking: Asking<'_>,
     ) -> Result<Response<Bytes>, Reason> {
+        let Asking {
+            outbound,
+            request_id,
+        } = asking;
         let bounds = Bounds {
             timeout: self.timeout,
             max_body: MAX_BODY,
         };
         let answer = outbound.call(request, bounds).await.map_err(|error| {
-            tracing::warn!(issuer = &*self.issuer, %error, "the provider cannot be reached");
+            tracing::warn!(request_id, issuer = &*self.issuer, %error, "the provider cannot be reached");
             match error {
                 CallError::TooLarge => Reason::ProviderError,
                 CallError::Timeout | CallError::Failed(_) => Reason::ProviderUnavailable,
@@ -293,6 +327,7 @@ impl Provider {
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             let status = status.as_u16();
             tracing::warn!(
+                request_id,
                 issuer = &*self.issuer,
                 status,
                 "the provider does not answer now"

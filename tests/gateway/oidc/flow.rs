@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{code, denied, depart, departed, gateway, outcome, tables};
 use crate::setup::{CANARY, bot, continue_url, login_url, statement};
 use crate::support::browser::{parameter, path_of};
-use crate::support::{Gateway, Metrics, Process, Provider, Reply, Request, eventually};
+use crate::support::{Browser, Gateway, Metrics, Process, Provider, Reply, Request, eventually};
 
 #[test]
 fn a_customer_logs_in_and_the_chat_goes_on() {
@@ -405,4 +405,51 @@ fn nothing_of_a_login_is_in_log_or_metrics() {
         log.contains("login-nonce") && log.contains("\"callback\""),
         "{log}"
     );
+}
+
+/// What went wrong is found by the request that it went wrong for.
+#[test]
+fn the_log_tells_which_request_a_provider_failed() {
+    let provider = Provider::start();
+    let process = Process::start(&tables(&bot(), &provider, "", "userinfo = true"));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    provider.plan().now = now.unwrap().as_secs();
+    let mut browser = process.at.browser();
+    let fails = |chat: &str, browser: &mut Browser, path: Option<&'static str>| {
+        let url = login_url(&statement(browser, chat));
+        let there = depart(browser, &url);
+        let Some(path) = path else {
+            let said = [("error", "invalid_scope"), ("iss", &*provider.issuer())];
+            let back = provider.back(&there, &said);
+            let code = outcome(browser, &back);
+            return assert!(code.ends_with("provider-error"), "{code}");
+        };
+        provider.plan().instead.insert(path, Reply::new(500, ""));
+        let back = provider.log_in(&there);
+        assert!(outcome(browser, &back).ends_with("provider-unavailable"));
+        provider.plan().instead.clear();
+    };
+    for (chat, path) in [
+        ("c1", Some("/token")),
+        ("c2", Some("/userinfo")),
+        ("c3", None),
+    ] {
+        fails(chat, &mut browser, path);
+    }
+    let lines = |member: &str, begins: &str| -> Vec<Value> {
+        let log = process.log();
+        let lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        let told = |line: &Value| line[member].as_str().is_some_and(|t| t.starts_with(begins));
+        let lines = lines.filter(told);
+        lines
+            .map(|line: Value| line["request_id"].clone())
+            .collect()
+    };
+    let failed = eventually("the log has all three", || {
+        let failed = lines("verdict", "provider-");
+        (failed.len() == 3).then_some(failed)
+    });
+    assert_eq!(lines("message", "the provider "), failed);
 }
