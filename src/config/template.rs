@@ -6,6 +6,7 @@ use super::names;
 use super::reader::{Node, Table, Wrong, clean};
 use super::url::Url;
 use crate::channel::template::{BodyTemplate, Escape, JsonTemplate, Template, TemplateError};
+use crate::message::coding::Charset;
 use crate::message::target::check_path;
 
 /// A body template and its content type.
@@ -149,6 +150,10 @@ pub(super) fn body(table: &Table<'_>, names: &[&str]) -> Option<Body> {
     let content_type = table.get("content_type");
     let given = content_type.and_then(|node| {
         node.parse(|text| match HeaderValue::from_str(text) {
+            Ok(_) if Charset::named_in(text.as_bytes()) != Charset::Utf8 => Err(Wrong::new(
+                "what chatgate writes is UTF-8",
+                "leave `charset` out, or write \"charset=utf-8\"",
+            )),
             Ok(_) if text.contains('/') => Ok(Box::from(text)),
             _ => Err(Wrong::new(
                 "this is not a content type",

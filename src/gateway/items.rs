@@ -24,6 +24,7 @@ use crate::channel::{Channel, Items, Release};
 use crate::decision::{self, Asker, ForAnswer, JudgedItems};
 use crate::interaction::{HandedOut, Key, Leg, Level, MessageHash, Withheld};
 use crate::message::elements::Elements;
+use crate::message::json::ascii;
 use crate::message::{AnswerView, Body, Json};
 use crate::reason::Reason;
 
@@ -169,13 +170,14 @@ impl Sorting<'_> {
         let released = self.released().await?;
         let notices = self.told().await;
         let told = notices.messages.iter();
-        let told = told.map(|notice| element(&notice.body).into());
+        let told = told.map(|notice| element(&notice.body));
         let added = released
             .messages
             .iter()
             .filter(|message| self.adds(message, &flagged));
-        let first: Vec<Bytes> = told
-            .chain(added.map(|message| message.body.clone()))
+        let first: Vec<Vec<u8>> = told
+            .chain(added.map(|message| message.body.to_vec()))
+            .map(|element| self.fitting(element))
             .collect();
         let mut handovers = Handovers::default();
         handovers.add(self.state, self.exchange, notices);
@@ -203,12 +205,19 @@ impl Sorting<'_> {
         })
     }
 
+    /// An element from elsewhere as it has to stand in this answer: one of ours or of
+    /// another answer in UTF-8, or one that came in a charset of one byte, which is taken
+    /// for that of this answer.
+    fn fitting(&self, element: Vec<u8>) -> Vec<u8> {
+        match String::from_utf8(element) {
+            Ok(text) if self.body.is_utf8() => text.into_bytes(),
+            Ok(text) => ascii(&text).into_owned().into_bytes(),
+            Err(other) => self.body.as_plain(other.into_bytes()),
+        }
+    }
+
     /// The body in the charset of the answer.
     fn written(&self, left: Vec<u8>) -> Result<Bytes, Reason> {
-        let left = match self.body.is_widened() {
-            true => escaped(left),
-            false => left,
-        };
         self.body.edited(left).ok_or_else(|| {
             tracing::error!(
                 request_id = %self.exchange.id(), channel = %self.channel.name,
@@ -321,7 +330,7 @@ impl Sorting<'_> {
             }
         });
         note.await?;
-        Ok(Some((place, element(&reply.body))))
+        Ok(Some((place, self.fitting(element(&reply.body)))))
     }
 
     /// The elements with a login link of the backend's own, as they go on: with a login URL
@@ -436,7 +445,8 @@ impl Sorting<'_> {
             id: Some(self.elements.get(index)?.id.clone()),
             level,
             headers: HeaderMap::new(),
-            body: Bytes::copy_from_slice(element),
+            // As it came: what its letters are in another charset is not known.
+            body: self.body.edited(element.to_vec())?,
         })
     }
 
@@ -477,28 +487,6 @@ fn element(body: &Bytes) -> Vec<u8> {
             .to_string()
             .into_bytes(),
     }
-}
-
-/// JSON in which nothing stands for itself that a charset of one byte has no place for.
-fn escaped(json: Vec<u8>) -> Vec<u8> {
-    let Ok(text) = std::str::from_utf8(&json) else {
-        return json;
-    };
-    if text.chars().all(|one| u8::try_from(one).is_ok()) {
-        return json;
-    }
-    let mut out = String::with_capacity(text.len());
-    for one in text.chars() {
-        if u8::try_from(one).is_ok() {
-            out.push(one);
-            continue;
-        }
-        // Outside strings JSON has ASCII alone (RFC 8259, section 7).
-        for unit in one.encode_utf16(&mut [0; 2]) {
-            out.push_str(&format!("\\u{unit:04x}"));
-        }
-    }
-    out.into_bytes()
 }
 
 fn release(channel: &Channel) -> Option<&Release> {

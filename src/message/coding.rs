@@ -152,7 +152,7 @@ impl Charset {
     }
 
     /// The oddest that a header names.
-    pub(super) fn named_in(value: &[u8]) -> Self {
+    pub fn named_in(value: &[u8]) -> Self {
         let word = b"charset";
         let named = |part: &[u8]| part.eq_ignore_ascii_case(word);
         // A parameter has a value (RFC 9110, section 5.6.6), and most types no parameter.

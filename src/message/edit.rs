@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use serde_json_path::PathElement;
 
 use super::Json;
-use super::json::Malformed;
 use super::json::scan::{Scanner, Start};
+use super::json::{Malformed, ascii};
 
 /// The place of a member: names from the top object down, e.g. `["metadata","customer"]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -75,7 +75,8 @@ impl MemberPath {
 /// Removes every copy of the `managed` members (duplicates, escaped spellings, and
 /// other cases of the names too, since many readers match names in any case), then
 /// sets those that have a value, creating objects on the way. Numbers, order,
-/// blanks of all else stay byte for byte.
+/// blanks of all else stay byte for byte. What is set is written in ASCII: it means the
+/// same to every reader, whatever charset the body is said to be in.
 ///
 /// Where an object on the way is given twice, the member is set in every copy. Where
 /// the top is an array, they are removed from each element, and from those of arrays in
@@ -241,7 +242,7 @@ impl<'a> Editor<'a> {
             if let (Some(name), Some(value)) = (plan.name, plan.build()) {
                 self.separate(&mut pieces);
                 let text = format!("{}:{value}", Value::from(name));
-                self.out.extend_from_slice(text.as_bytes());
+                self.out.extend_from_slice(ascii(&text).as_bytes());
                 self.changed = true;
             }
         }
@@ -350,6 +351,19 @@ mod tests {
 
     fn edited(text: &str) -> Result<Option<String>, Malformed> {
         Ok(Some(text.into()))
+    }
+
+    /// Whatever charset a reader takes it for.
+    #[test]
+    fn what_is_set_is_ascii() {
+        let text = json!({"Straße": ["Zoë", "€🎉"]});
+        assert_eq!(
+            set("{\"a\":\"ä\"}", &[("Größe", Some(text))]),
+            edited(
+                "{\"a\":\"ä\",\"Gr\\u00f6\\u00dfe\":\
+                 {\"Stra\\u00dfe\":[\"Zo\\u00eb\",\"\\u20ac\\ud83c\\udf89\"]}}"
+            )
+        );
     }
 
     fn remove(body: &str, query: &str) -> Option<String> {

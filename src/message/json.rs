@@ -9,9 +9,9 @@ pub(crate) mod arbitrary;
 mod needs;
 pub(crate) mod scan;
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write};
 
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
@@ -31,6 +31,25 @@ impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// JSON that says the same in ASCII, and so in every charset that ASCII is a part of.
+/// Outside strings JSON has nothing else anyway (RFC 8259, section 7).
+pub fn ascii(json: &str) -> Cow<'_, str> {
+    if json.is_ascii() {
+        return json.into();
+    }
+    let mut out = String::with_capacity(json.len() * 2);
+    for one in json.chars() {
+        if one.is_ascii() {
+            out.push(one);
+            continue;
+        }
+        for unit in one.encode_utf16(&mut [0; 2]) {
+            let _ = write!(out, "\\u{unit:04x}");
+        }
+    }
+    out.into()
 }
 
 /// A JSON document.

@@ -85,6 +85,19 @@ impl Body {
         matches!(self.plain.get(), Some(Ok(plain)) if plain.widened)
     }
 
+    /// Whether nothing but UTF-8 may be written into it.
+    pub fn is_utf8(&self) -> bool {
+        self.charset == Charset::Utf8
+    }
+
+    /// Bytes in its charset as they stand in [`Self::plain`].
+    pub fn as_plain(&self, bytes: Vec<u8>) -> Vec<u8> {
+        match self.is_utf8() || self.is_widened() {
+            true => widen(&bytes),
+            false => bytes,
+        }
+    }
+
     /// Whether [`Self::bytes`] and [`Self::plain`] have different codings.
     pub fn is_coded(&self) -> bool {
         self.coding != Coding::Identity

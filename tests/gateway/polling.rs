@@ -236,6 +236,54 @@ fn what_was_withheld_comes_in_every_charset() {
     assert_eq!(after.text(), r#"{"list":[]}"#, "once");
 }
 
+/// Ours and the backend's texts in an answer of one byte a character that has ASCII alone,
+/// of which nobody knows what the other bytes stand for.
+#[test]
+fn what_is_put_into_a_charset_of_one_byte_is_right_in_each() {
+    let said = Arc::new(Mutex::new((String::new(), Vec::new())));
+    let says = Arc::clone(&said);
+    let origin = Origin::start(move |_: &Seen| {
+        let (charset, body) = says.lock().unwrap().clone();
+        let kind = format!("application/json; charset={charset}");
+        Reply::new(200, body).header("Content-Type", &kind)
+    });
+    let tables = format!("{OWNER}{ITEMS}");
+    let text = setup::channel(&origin, "resume = \"release\"", &tables).replace(
+        "\"challenge\":",
+        "\"text\": \"Schl\u{fc}ssel, \u{20ac}\", \"challenge\":",
+    );
+    let gateway = Gateway::start(&text);
+    let mut ann = gateway.browser();
+    let mut poll = |charset: &str, body: &[u8]| {
+        *said.lock().unwrap() = (charset.into(), body.to_vec());
+        let answer = ann.get("/chat/ann/messages");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer
+    };
+    let flagged = |id: u32, text: &[u8]| {
+        let before = format!(r#"{{"list":[{{"id":{id},"authentication_required":true,"text":""#);
+        [before.as_bytes(), text, br#""}]}"#].concat()
+    };
+    // Ours: a challenge in place of a message in ASCII.
+    let challenge = poll("windows-1251", &flagged(1, b"plain"));
+    assert!(challenge.body.is_ascii(), "{}", challenge.text());
+    let challenge = challenge.json()["list"][0].clone();
+    assert_eq!(challenge["text"], "Schl\u{fc}ssel, \u{20ac}");
+    // The backend's, one in UTF-8 and one in that charset.
+    poll("utf-8", &flagged(2, "caf\u{e9}".as_bytes()));
+    let latest = poll("windows-1251", &flagged(3, b"\xcf\xf0\xe8"));
+    let url = latest.json()["list"][0]["challenge"].clone();
+    let url = url.as_str().unwrap();
+    assert_eq!(gateway.site.log_in(url, "alice").status, 200);
+    let next = poll("windows-1251", br#"{"list":[{"id":4}]}"#);
+    let wide: String = next.body.iter().map(|byte| char::from(*byte)).collect();
+    let wide: Value = serde_json::from_str(&wide).unwrap();
+    let texts: Vec<_> = (0..3).map(|at| wide["list"][at]["text"].clone()).collect();
+    assert_eq!(texts, ["plain", "caf\u{e9}", "\u{cf}\u{f0}\u{e8}"]);
+    assert!(next.body.windows(3).any(|part| part == b"\xcf\xf0\xe8"));
+    assert!(!next.body.contains(&0xe9), "{wide}");
+}
+
 #[test]
 fn an_answer_that_cannot_be_made_takes_no_message_with_it() {
     let body = Arc::new(Mutex::new(String::new()));

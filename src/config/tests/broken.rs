@@ -238,6 +238,7 @@ const ERRORS: &[Case] = &[
     ("authentication_security_key = { file = \"keys/web.key\" }\ninter", "inter", "`authentication_security_key` is missing", ""),
     ("authentication_url = \"https://www.example.com/login\"\nauthentication_security_key", "«authentication_security_key", "without `authentication_url`", ""),
     ("challenge = { html = \"<a href=\\\"{{ login_url }}\\\">log in</a>\" }\n", "", "`challenge` is missing", ""),
+    ("content_type = \"text/plain\"", "content_type = «\"text/plain; charset=windows-1251\"", "is UTF-8", "leave `charset` out"),
     ("content_type = \"text/plain\"", "content_type = \"text/plain\"\n«json = \"{}\"", "exclude each other", ""),
     ("\"https://www.example.com/login?theme=chat\"", "«\"https://www.example.com/login?t=1\"", "added by chatgate", ""),
     ("token = \"t\"\n", "token = \"\"\n", "needs `token` or `callback`", ""),
