@@ -10,6 +10,7 @@ use crate::channel::{Channel, Enforcement, Kind, LoginPlace, Owner, Resume, Rout
 use crate::config::selector::described;
 use crate::config::units::written;
 use crate::config::{Config, Diagnostic, load};
+use crate::identity::jwt::ReplayCache;
 use crate::identity::records::{Match, Unreachable};
 use crate::interaction::Level;
 
@@ -48,7 +49,7 @@ pub fn shown(diagnostics: &[Diagnostic]) -> String {
     text
 }
 
-/// One line per listener, channel and route.
+/// One line per listener, channel and route, and one for the memory beside the store.
 pub fn summary(config: &Config) -> String {
     let mut text = String::new();
     for listener in &config.listeners {
@@ -66,6 +67,11 @@ pub fn summary(config: &Config) -> String {
         for route in config.routes.iter().filter(own) {
             let _ = writeln!(text, "  {}", line(route, config));
         }
+    }
+    let uses = config.single_uses();
+    if uses > 0 {
+        let most = (uses * ReplayCache::BYTES) >> 20;
+        let _ = writeln!(text, "replay memory at most {most} MiB, for {uses} uses");
     }
     text
 }

@@ -39,6 +39,7 @@ pub mod units;
 mod upstream;
 mod url;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,8 +47,9 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use crate::channel::{Channel, Routes, Upstream};
+use crate::channel::{Channel, Login, Routes, Upstream};
 use crate::directory::Directory;
+use crate::identity::Kind;
 use crate::interaction::{Level, Limits};
 use crate::message::header::ManagedHeaders;
 use crate::message::managed::ManagedMembers;
@@ -285,6 +287,7 @@ impl Config {
             || self.workers != other.workers
             || self.drain_timeout != other.drain_timeout
             || self.timeouts.idle != other.timeouts.idle
+            || self.timeouts.write != other.timeouts.write
             || self.log != other.log
             || self.extra_roots != other.extra_roots
             || limits(self) != limits(other)
@@ -294,6 +297,31 @@ impl Config {
     pub fn own_url(&self, path: &str, rest: &str) -> String {
         let (server, endpoints) = (&self.public_url, &self.endpoints);
         format!("{server}{endpoints}{path}{rest}")
+    }
+
+    /// How many uses of channels have proofs that count once, each with places of its own
+    /// in the memory for those.
+    pub fn single_uses(&self) -> usize {
+        let once = |channel: &Channel| {
+            let verifiers = channel
+                .verifiers
+                .iter()
+                .filter(|verifier| matches!(&verifier.kind, Kind::Jwt(jwt) if jwt.single_use));
+            let login = channel.login.as_ref();
+            let failures = login.filter(|login| login.max_failures.is_some());
+            let provider = login.and_then(Login::provider);
+            verifiers.count()
+                + usize::from(channel.logout_keys().is_some())
+                + usize::from(failures.and_then(Login::page).is_some())
+                + usize::from(provider.is_some_and(|provider| provider.oauth.is_none()))
+        };
+        let signatures = self.routes.iter().flat_map(|route| {
+            let verify = route.signatures.verify.iter().filter(|one| one.single_use);
+            verify.map(|one| (&route.channel.name, &one.name))
+        });
+        let signatures: BTreeSet<_> = signatures.collect();
+        let channels = self.channels.iter().map(|channel| once(channel));
+        channels.sum::<usize>() + signatures.len()
     }
 
     /// A channel by name.

@@ -347,9 +347,71 @@ fn the_summary_has_a_line_for_each_channel_and_route() {
     let dir = keys();
     let (config, _) = good(GOOD, dir.path());
     let summary = check::summary(&config);
-    assert_eq!(summary.lines().count(), 2 + 6 + 9, "{summary}");
+    assert_eq!(summary.lines().count(), 2 + 6 + 9 + 1, "{summary}");
     assert!(
         summary.contains("→ bot (https://bot.internal:5005)"),
         "{summary}"
     );
+}
+
+/// Everything that is read once, at the start of the process.
+#[test]
+fn what_only_a_restart_changes_is_told_from_what_a_reload_does() {
+    let dir = keys();
+    let (old, _) = good(GOOD, dir.path());
+    let needs_restart = |from: &str, to: &str| {
+        assert_eq!(GOOD.matches(from).count(), 1, "{from}");
+        let (new, _) = good(&GOOD.replace(from, to), dir.path());
+        old.needs_restart(&new)
+    };
+    for (from, to) in [
+        ("drain_timeout = \"10s\"", "drain_timeout = \"11s\""),
+        ("workers = 2", "workers = 3"),
+        (
+            "extra_roots = \"tls/chain.pem\"",
+            "extra_roots = \"other/chain.pem\"",
+        ),
+        ("idle = \"20s\"", "idle = \"21s\""),
+        ("write = \"40s\"", "write = \"41s\""),
+        ("127.0.0.1:8443", "127.0.0.1:8444"),
+        ("/key.pem\" }\nhttp2 = true", "/key.pem\" }\nhttp2 = false"),
+        ("127.0.0.1:9090", "127.0.0.1:9091"),
+        ("level = \"debug\"", "level = \"info\""),
+        ("max_interactions = 1_000", "max_interactions = 1_001"),
+        ("max_bytes = \"64MiB\"", "max_bytes = \"65MiB\""),
+    ] {
+        assert!(needs_restart(from, to), "{to}");
+    }
+    for (from, to) in [
+        ("body = \"30s\"", "body = \"31s\""),
+        ("/.gate", "/.gates"),
+        ("\"10.0.0.0/8\", ", ""),
+    ] {
+        assert!(!needs_restart(from, to), "{to}");
+    }
+}
+
+#[test]
+fn the_summary_says_what_proofs_that_count_once_may_take() {
+    let dir = keys();
+    let uses = |text: &str| {
+        let (config, _) = good(text, dir.path());
+        let most = 28 * config.single_uses();
+        let line = format!("replay memory at most {most} MiB");
+        let summary = check::summary(&config);
+        assert!(summary.contains(&line), "{summary}");
+        config.single_uses()
+    };
+    let all = uses(GOOD);
+    for (from, to, less) in [
+        ("single_use = true\nlevel", "single_use = false\nlevel", 1),
+        ("max_failures = 5\nlogout_key", "logout_key", 1),
+        // The page's key is good for that, too.
+        ("logout_key = { file = \"keys/old.key\" }\n", "", 0),
+        // Ours is counted elsewhere.
+        ("max_failures = 3\n", "", 0),
+    ] {
+        assert_eq!(GOOD.matches(from).count(), 1, "{from}");
+        assert_eq!(uses(&GOOD.replace(from, to)), all - less, "{from}");
+    }
 }

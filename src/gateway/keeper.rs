@@ -144,7 +144,7 @@ impl Keeper {
         if old.needs_restart(&self.state.config.load()) {
             tracing::warn!(
                 "something was changed that needs a restart: listeners, [admin], [log], [store], \
-                 workers, drain_timeout, timeouts.idle or extra_roots"
+                 workers, drain_timeout, timeouts.idle, timeouts.write or extra_roots"
             );
         }
         self.state.metrics.reloaded(true);

@@ -1,5 +1,5 @@
-//! How long clients are waited for: until the head of a request is there, during its
-//! body, and until they read what they are sent.
+//! How long clients are waited for: until they greet and the head of a request is there,
+//! during its body, and until they read what they are sent.
 //!
 //! pingora limits the pause between two reads. Whoever sends a byte now and then never
 //! makes one, so the whole head has a limit of its own here.
@@ -11,11 +11,14 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
-use pingora::protocols::Stream;
+use pingora::listeners::PreTlsProcess;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
+use pingora::protocols::l4::stream::Stream as TcpStream;
+use pingora::protocols::{Peek, Stream};
 use pingora::proxy::Session;
 use pingora::server::ShutdownWatch;
+use pingora::{Error, ErrorType, OrErr};
 
 use super::{State, cork};
 use crate::config::Timeouts;
@@ -69,6 +72,39 @@ impl Pace {
         let time = self.since.get_or_insert_with(Instant::now).elapsed();
         time <= grace || self.bytes >= PACE.saturating_mul(time.as_secs())
     }
+}
+
+/// Waits for a client's greeting of TLS, no longer than for the head of a request. pingora
+/// waits 60 s for that and the rest of the handshake together.
+pub(super) struct Hello(pub(super) Arc<State>);
+
+#[async_trait]
+impl PreTlsProcess for Hello {
+    async fn process(&self, stream: &mut TcpStream) -> pingora::Result<()> {
+        let idle = self.0.config.load().timeouts.idle;
+        match tokio::time::timeout(idle, hello(stream)).await {
+            Ok(come) => come.or_err(ErrorType::ConnectionClosed, "before a greeting of TLS"),
+            Err(_) => Error::e_explain(ErrorType::TLSHandshakeTimedout, "no greeting of TLS"),
+        }
+    }
+}
+
+/// Returns once a first record of TLS is there as a whole (RFC 8446, section 5.1), and
+/// leaves it there. What is none, the handshake refuses.
+async fn hello(stream: &mut TcpStream) -> std::io::Result<()> {
+    const HANDSHAKE: u8 = 22;
+    const LONGEST: u16 = 1 << 14;
+    let mut head = [0; 5];
+    stream.try_peek(&mut head).await?;
+    let [HANDSHAKE, _, _, high, low] = head else {
+        return Ok(());
+    };
+    let length = u16::from_be_bytes([high, low]);
+    if length <= LONGEST {
+        let mut record = vec![0; head.len() + usize::from(length)];
+        stream.try_peek(&mut record).await?;
+    }
+    Ok(())
 }
 
 /// An application that gives up on connections on which no request gets to the point.

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora::apps::HttpServerOptions;
 use pingora::listeners::tls::TlsSettings;
-use pingora::listeners::{L4BufferSettings, ListenerConfig, TcpSocketOptions};
+use pingora::listeners::{L4BufferSettings, ListenerConfig, Listeners, TcpSocketOptions};
 use pingora::protocols::TcpKeepalive;
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
@@ -23,7 +23,7 @@ use super::State;
 use super::admin::Admin;
 use super::certificate::Certificate;
 use super::keeper::Keeper;
-use super::patience::Patient;
+use super::patience::{Hello, Patient};
 use super::peer::Peers;
 use super::proxy::Proxy;
 use super::release::Releases;
@@ -136,7 +136,8 @@ pub fn serve(options: Options) -> Result<(), String> {
     let mut http = HttpServerOptions::default();
     http.h2_idle_timeout = Some(idle);
     app.server_options = Some(http);
-    let mut public = Service::new("gateway".into(), Patient::new(app, state.clone()));
+    let mut public = Listeners::new();
+    public.set_pre_tls_callback(Arc::new(Hello(state.clone())));
     let mut tls = certificates.iter();
     for listener in &listeners {
         let mut endpoint = ListenerConfig::tcp(listener.address.to_string())
@@ -147,7 +148,8 @@ pub fn serve(options: Options) -> Result<(), String> {
         }
         public.add_listener(endpoint);
     }
-    server.add_service(public);
+    let app = Patient::new(app, state.clone());
+    server.add_service(Service::with_listeners("gateway".into(), public, app));
     if let Some(address) = admin {
         server.add_service(Admin::service(&state, address));
     }

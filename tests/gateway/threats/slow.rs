@@ -203,6 +203,35 @@ fn a_client_that_does_not_greet_is_not_waited_for() {
     }
 }
 
+/// Nor for its greeting of TLS, however much of it has come.
+#[test]
+fn a_client_that_does_not_begin_with_tls_is_not_waited_for() {
+    let origin = backend();
+    let gateway = gateway(&origin);
+    let greetings = [
+        &[][..],
+        &[22, 3],
+        &[22, 3, 1, 1, 0],
+        b"\x16\x03\x01\x01\x00\x01\x00",
+    ];
+    for greeting in greetings {
+        let mut socket = TcpStream::connect(gateway.at.tls).unwrap();
+        // pingora waits for the handshake twice as long.
+        let patience = Some(PATIENCE / 2);
+        socket.set_read_timeout(patience).unwrap();
+        socket.write_all(greeting).unwrap();
+        let end = socket.read_to_end(&mut Vec::new());
+        let waits = end.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+        assert!(!waits, "{greeting:?}");
+    }
+    // What is no TLS is not waited for either, and what is passes whole.
+    let mut wire = Wire::connect(gateway.at.tls);
+    wire.send("GET / HTTP/1.1\r\n\r\n");
+    let _ = wire.rest();
+    let mut wire = Wire::connect_tls_as(gateway.at.tls, "http/1.1");
+    assert_eq!(wire.exchange(&Request::get("/plain/x")).status, 200);
+}
+
 #[test]
 fn an_idle_connection_is_closed() {
     let origin = backend();
