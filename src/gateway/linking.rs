@@ -93,7 +93,7 @@ async fn link(
     let config = &exchange.config;
     notice::tell_bound(state, config, channel, &place, &bound).await;
     let (redeemed, identity) = bound?;
-    resume::after_login(state, config, channel, key, identity, redeemed, now);
+    resume::after_login(state, exchange, channel, key, identity, redeemed, now);
     Ok(Reason::LoginSucceeded)
 }
 

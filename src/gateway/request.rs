@@ -284,8 +284,8 @@ async fn carry_out(
     {
         let login_time = exchange.login_time.or(exchange.standing.login_time);
         let login_time = login_time.unwrap_or(now);
-        let config = &exchange.config;
-        side_call::announce(state, config, channel, key, identity, login_time, now).await?;
+        let (id, config) = (exchange.id(), &exchange.config);
+        side_call::announce(state, id, config, channel, key, identity, login_time).await?;
     }
     if forward.end
         && let Some(key) = &exchange.key

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use super::State;
 use super::body;
 use super::busy::Busy;
+use super::exchange::Exchange;
 use super::inject::{self, Injected};
 use super::side_call::{announce, call_values};
 use super::{release, signed, unflag};
@@ -24,18 +25,20 @@ use crate::message::header::HOP_BY_HOP;
 use crate::message::{AnswerView, Body};
 use crate::outbound::{Bounds, CallError};
 use crate::reason::Reason;
+use crate::telemetry::Id;
 use crate::time::Time;
 
 /// Resumes the conversation.
 pub(super) fn after_login(
     state: &Arc<State>,
-    config: &Arc<Config>,
+    exchange: &Exchange,
     channel: &Arc<Channel>,
     key: &Key,
     identity: Arc<Identity>,
     redeemed: Redeemed,
     now: Time,
 ) {
+    let (config, request_id) = (&exchange.config, exchange.id());
     let Some(login) = &channel.login else {
         return;
     };
@@ -51,6 +54,7 @@ pub(super) fn after_login(
             };
             let replay = Replay {
                 state: state.clone(),
+                request_id,
                 config: config.clone(),
                 channel: channel.clone(),
                 key: key.clone(),
@@ -64,6 +68,7 @@ pub(super) fn after_login(
         Resume::Notify(_) => {
             let notice = Notice {
                 state: state.clone(),
+                request_id,
                 config: config.clone(),
                 channel: channel.clone(),
                 values: call_values(config, channel, key, Some(&*identity), now, "success"),
@@ -77,6 +82,8 @@ pub(super) fn after_login(
 /// The backend is told that the customer logged in.
 struct Notice {
     state: Arc<State>,
+    /// The request that brought the login, for the log.
+    request_id: Id,
     config: Arc<Config>,
     channel: Arc<Channel>,
     values: Map<String, Value>,
@@ -95,7 +102,7 @@ impl Notice {
         let outcome = if told { "notified" } else { "failed" };
         self.state.metrics.resumed(name, outcome);
         if !told {
-            tracing::error!(channel = %name, "the backend was not told of a login");
+            tracing::error!(request_id = %self.request_id, channel = %name, "the backend was not told of a login");
         }
     }
 
@@ -112,7 +119,7 @@ impl Notice {
             let request = match call.request(&self.values, &id, self.state.clock.now()) {
                 Ok(request) => request,
                 Err(error) => {
-                    tracing::error!(channel = %name, %error, "the notice could not be made");
+                    tracing::error!(request_id = %self.request_id, channel = %name, %error, "the notice could not be made");
                     return false;
                 }
             };
@@ -123,10 +130,10 @@ impl Notice {
             match self.state.outbound.call(request, bounds).await {
                 Ok(answer) if answer.status().is_success() => return true,
                 Ok(answer) => tracing::warn!(
-                    channel = %name, attempt, status = answer.status().as_u16(), "the notice was refused"
+                    request_id = %self.request_id, channel = %name, attempt, status = answer.status().as_u16(), "the notice was refused"
                 ),
                 Err(error) => {
-                    tracing::warn!(channel = %name, attempt, ?error, "the notice did not arrive")
+                    tracing::warn!(request_id = %self.request_id, channel = %name, attempt, ?error, "the notice did not arrive")
                 }
             }
             if attempt < Self::ATTEMPTS {
@@ -140,6 +147,8 @@ impl Notice {
 /// A held request on its second way.
 struct Replay {
     state: Arc<State>,
+    /// The request that brought the login, for the log.
+    request_id: Id,
     config: Arc<Config>,
     channel: Arc<Channel>,
     key: Key,
@@ -161,7 +170,7 @@ impl Replay {
                 Held::Answer(self.identity.level, Box::new(answer))
             }
             Err(reason) => {
-                tracing::warn!(channel = %self.channel.name, reason = reason.code(), "the held request could not be answered");
+                tracing::warn!(request_id = %self.request_id, channel = %self.channel.name, reason = reason.code(), "the held request could not be answered");
                 self.state.metrics.resumed(&self.channel.name, "failed");
                 Held::Failed(reason)
             }
@@ -177,7 +186,7 @@ impl Replay {
             })
             .await;
         if let Err(reason) = kept {
-            tracing::warn!(channel = %self.channel.name, reason = reason.code(), "the answer could not be kept");
+            tracing::warn!(request_id = %self.request_id, channel = %self.channel.name, reason = reason.code(), "the answer could not be kept");
         }
     }
 
@@ -189,11 +198,11 @@ impl Replay {
         if self.channel.side_call.is_some() {
             announce(
                 &self.state,
+                self.request_id,
                 &self.config,
                 &self.channel,
                 &self.key,
                 &self.identity,
-                self.now,
                 self.now,
             )
             .await?;
@@ -208,7 +217,7 @@ impl Replay {
             CallError::Timeout => Reason::UpstreamTimeout,
             CallError::TooLarge => Reason::AnswerTooLarge,
             CallError::Failed(error) => {
-                tracing::warn!(channel = %self.channel.name, %error, "the upstream could not be reached");
+                tracing::warn!(request_id = %self.request_id, channel = %self.channel.name, %error, "the upstream could not be reached");
                 Reason::UpstreamUnavailable
             }
         })?;

@@ -11,28 +11,29 @@ use crate::config::Config;
 use crate::interaction::{Identity, Key};
 use crate::outbound::Bounds;
 use crate::reason::Reason;
+use crate::telemetry::Id;
 use crate::time::Time;
 
 /// Longest answer of a side call that is read.
 const MAX_ANSWER: usize = 64 << 10;
 
-/// Makes the side call, and notes that it was made.
+/// Makes the side call, for the request that the log names, and notes that it was made.
 pub(super) async fn announce(
     state: &State,
+    request_id: Id,
     config: &Config,
     channel: &Channel,
     key: &Key,
     identity: &Arc<Identity>,
     login_time: Time,
-    now: Time,
 ) -> Result<(), Reason> {
     let Some(call) = &channel.side_call else {
         return Ok(());
     };
     let values = call_values(config, channel, key, Some(identity), login_time, "success");
     let id = crate::secret::id("side-");
-    let request = call.request(&values, &id, now).map_err(|error| {
-        tracing::error!(channel = %channel.name, %error, "the side call could not be made");
+    let request = call.request(&values, &id, state.clock.now()).map_err(|error| {
+        tracing::error!(%request_id, channel = %channel.name, %error, "the side call could not be made");
         Reason::SideCallFailed
     })?;
     let bounds = Bounds {
@@ -42,14 +43,15 @@ pub(super) async fn announce(
     match state.outbound.call(request, bounds).await {
         Ok(answer) if answer.status().is_success() => {}
         Ok(answer) => {
-            tracing::warn!(channel = %channel.name, status = answer.status().as_u16(), "the side call was refused");
+            tracing::warn!(%request_id, channel = %channel.name, status = answer.status().as_u16(), "the side call was refused");
             return Err(Reason::SideCallFailed);
         }
         Err(error) => {
-            tracing::warn!(channel = %channel.name, ?error, "the side call did not complete");
+            tracing::warn!(%request_id, channel = %channel.name, ?error, "the side call did not complete");
             return Err(Reason::SideCallFailed);
         }
     }
+    let now = state.clock.now();
     state
         .store
         .update(key, &channel.clocks, now, |slot| {

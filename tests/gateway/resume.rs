@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::setup::{self, CANARY, OWNER, channel, continue_url, login_url, statement};
 use crate::support::login::KEY;
@@ -260,6 +260,25 @@ fn a_process_that_ends_tells_the_backend_first() {
         let log = process.end();
         assert_eq!(origin.seen_at("/authenticated").len(), tries, "{log}");
         assert_eq!(log.contains("not told of a login"), tries == 3, "{log}");
+        // All of it is found by the request that brought the login.
+        let lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        let lines: Vec<Value> = lines.collect();
+        let returned = lines.iter().find(|line| line["route"] == "return");
+        let of = |what: &str| {
+            let said = |line: &&Value| line["message"].as_str().is_some_and(|m| m.contains(what));
+            lines.iter().filter(said).collect::<Vec<_>>()
+        };
+        let told = [of("notice was refused"), of("not told of a login")].concat();
+        assert_eq!(
+            told.len(),
+            stumbles.min(tries) + usize::from(tries == 3),
+            "{log}"
+        );
+        for line in told {
+            assert_eq!(line["request_id"], returned.unwrap()["request_id"], "{log}");
+        }
     }
 }
 

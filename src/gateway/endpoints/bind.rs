@@ -128,15 +128,7 @@ impl Bound {
         let (config, channel, key) = (&exchange.config, &self.at.channel, &self.at.key);
         notice::tell_bound(state, config, channel, key, &bound).await;
         let (redeemed, identity) = bound?;
-        resume::after_login(
-            state,
-            &exchange.config,
-            &self.at.channel,
-            &self.at.key,
-            identity,
-            redeemed,
-            now,
-        );
+        resume::after_login(state, exchange, channel, key, identity, redeemed, now);
         Ok(Reason::LoginSucceeded)
     }
 

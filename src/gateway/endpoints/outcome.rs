@@ -37,7 +37,6 @@ pub(super) async fn redeem(
     token: TokenHash,
     login: impl Fn(Level) -> Result<Identity, Reason> + Send + Sync,
 ) -> Result<Reason, Reason> {
-    let now = state.clock.now();
     let key = state.store.locate(&token).await?;
     if key.channel() != &*channel.name {
         return Err(Reason::ReturnChannel);
@@ -59,6 +58,8 @@ pub(super) async fn redeem(
     let ticket = self::ticket(channel);
     let most = channel.login.as_ref().and_then(|login| login.max_failures);
     let mut back = None;
+    // Records may have been asked until now.
+    let now = state.clock.now();
     let redeemed = state
         .store
         .update(&key, &channel.clocks, now, |slot| {
@@ -89,7 +90,7 @@ pub(super) async fn redeem(
         }
         Step::Again => Ok(Reason::LoginFailed),
         Step::Ended(redeemed, Ok(identity)) => {
-            resume::after_login(state, &config, channel, &key, identity, *redeemed, now);
+            resume::after_login(state, exchange, channel, &key, identity, *redeemed, now);
             Ok(Reason::LoginSucceeded)
         }
         // Validly signed and told: the login page did its part.

@@ -162,9 +162,9 @@ impl Relay<'_> {
                 self.standing.login_time = Some(now);
             }
             if forward.announce {
-                let config = &self.exchange.config;
+                let (id, config) = (self.exchange.id(), &self.exchange.config);
                 let since = self.standing.login_time.unwrap_or(now);
-                announce(self.state, config, &channel, &key, identity, since, now).await?;
+                announce(self.state, id, config, &channel, &key, identity, since).await?;
                 self.standing.unannounced = false;
             }
         }
