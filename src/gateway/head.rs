@@ -22,8 +22,8 @@ pub(super) enum Fate {
     Pass,
     /// It is held until the verdict, at most so many bytes of it.
     Hold(usize),
-    /// The same, but the verdict is withheld already and its end is not waited for.
-    Withhold(usize),
+    /// The same, but the verdict withholds it already and its body is not waited for.
+    Withhold,
     /// It goes on message by message, each of them judged.
     Stream(Format),
     /// It goes on unread, as long as the login of its customer counts.
@@ -78,7 +78,7 @@ pub(super) async fn judge(
                 return Ok(match sized {
                     true => Fate::Hold(cap),
                     // What has no length may have no end to wait for.
-                    false => Fate::Withhold(cap),
+                    false => Fate::Withhold,
                 });
             }
         },

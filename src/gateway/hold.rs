@@ -34,7 +34,7 @@ pub(super) struct Held {
     pub head: ResponseHeader,
     /// Its body so far, never longer than the cap.
     pub body: BytesMut,
-    /// Whether the body grew longer than the cap; of the rest nothing is kept.
+    /// Whether there is more of the body than that, of which nothing is kept.
     pub over: bool,
     cap: usize,
 }
@@ -58,6 +58,13 @@ impl Hold {
             cap,
         }));
         Ok(())
+    }
+
+    /// No more of it is waited for.
+    pub(super) fn cut(&mut self) {
+        if let Self::Yes(held) = self {
+            held.over = true;
+        }
     }
 
     /// Takes a chunk away. Gives it back where it is the one that goes over the cap.

@@ -160,8 +160,9 @@ impl ProxyHttp for Proxy {
             match head::judge(&self.state, method, head, exchange).await? {
                 Fate::Pass => {}
                 Fate::Hold(cap) => return exchange.hold.begin(session, head, cap),
-                Fate::Withhold(cap) => {
-                    exchange.hold.begin(session, head, cap)?;
+                Fate::Withhold => {
+                    exchange.hold.begin(session, head, 0)?;
+                    exchange.hold.cut();
                     return Err(Error::explain(WITHHELD, "the head decides"));
                 }
                 Fate::Stream(format) => Stream::begin(session, head, exchange, format)?,

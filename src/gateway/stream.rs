@@ -207,8 +207,10 @@ impl Passing<'_> {
             return Ok(());
         }
         let asker = self.asker()?;
-        self.tell();
-        self.release(asker);
+        if !piece.is_mark() {
+            self.tell();
+            self.release(asker);
+        }
         match piece {
             Piece::Event(event) => {
                 let body = Body::new(event.data.clone());

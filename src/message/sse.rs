@@ -3,7 +3,8 @@
 //!
 //! Lines end in LF, CR or CRLF. A CR ends its line at once, so where it ends a piece,
 //! the LF of a CRLF is a [`Piece::Filler`] of its own: nobody has to wait for it, and
-//! the pieces are the same however the bytes were split.
+//! the pieces are the same however the bytes were split. So is a byte order mark, which
+//! is none anywhere but at the beginning.
 
 use bytes::{Bytes, BytesMut};
 use memchr::memchr2;
@@ -11,7 +12,8 @@ use memchr::memchr2;
 use super::Json;
 use super::stream::{Event, Piece, opens_json};
 
-const BOM: &[u8] = b"\xEF\xBB\xBF";
+/// A byte order mark.
+pub(super) const BOM: &[u8] = b"\xEF\xBB\xBF";
 
 /// A byte order mark and a line end fit under any cap.
 const MIN_CAP: usize = 16;
@@ -61,6 +63,10 @@ impl Decoder {
 
     /// The next piece of what was fed; `None` when more is needed.
     pub fn next_piece(&mut self) -> Option<Piece> {
+        if self.fresh && self.buffer.starts_with(BOM) {
+            (self.seen, self.line) = (BOM.len(), BOM.len());
+            return Some(Piece::Filler(self.take(BOM.len())));
+        }
         while let Some(&byte) = self.buffer.get(self.seen) {
             if std::mem::take(&mut self.after_cr) && byte == b'\n' {
                 self.seen += 1;
@@ -90,8 +96,7 @@ impl Decoder {
             let spoken = self.fields;
             self.fields = !empty && (spoken || !comment);
             if empty && spoken {
-                let fresh = self.fresh;
-                return Some(Piece::Event(Event::parse(self.take(self.seen), fresh)));
+                return Some(Piece::Event(Event::parse(self.take(self.seen))));
             }
             if !self.fields {
                 return Some(Piece::Filler(self.take(self.seen)));
@@ -111,21 +116,16 @@ impl Decoder {
         }
         let line = self.line(self.buffer.len());
         let fields = self.fields || !line.is_empty() && !line.starts_with(b":");
-        let fresh = self.fresh;
         let raw = self.take(self.buffer.len());
         Some(match fields {
-            true => Piece::Event(Event::parse(raw, fresh)),
+            true => Piece::Event(Event::parse(raw)),
             false => Piece::Filler(raw),
         })
     }
 
     /// The line that is being read, up to `end`.
     fn line(&self, end: usize) -> &[u8] {
-        let line = self.buffer.get(self.line..end).unwrap_or_default();
-        match self.fresh && self.line == 0 {
-            true => line.strip_prefix(BOM).unwrap_or(line),
-            false => line,
-        }
+        self.buffer.get(self.line..end).unwrap_or_default()
     }
 
     /// What was looked at of an event over the cap.
@@ -147,8 +147,8 @@ impl Decoder {
 }
 
 impl Event {
-    /// Reads a block of lines; `fresh` is the first of a stream.
-    fn parse(raw: Bytes, fresh: bool) -> Self {
+    /// Reads a block of lines.
+    fn parse(raw: Bytes) -> Self {
         let mut event = Self::default();
         let mut data: Option<BytesMut> = None;
         let mut say = |text: &[u8]| {
@@ -159,9 +159,8 @@ impl Event {
             data.iter_mut()
                 .for_each(|data| data.extend_from_slice(text));
         };
-        let text = raw.strip_prefix(BOM).filter(|_| fresh).unwrap_or(&raw);
         let mut unheard = false;
-        for line in lines(text) {
+        for line in lines(&raw) {
             let (name, value) = field(line);
             match name {
                 b"data" => {
@@ -190,7 +189,7 @@ impl Event {
         if unheard && event.perhaps_json && Json::parse(&event.data).is_err() {
             // JSON over several lines, of which only the first says `data`: readers that
             // take all that stands behind it understand it.
-            event.data = unfolded(text);
+            event.data = unfolded(&raw);
         }
         event.raw = raw;
         event

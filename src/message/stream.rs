@@ -158,6 +158,11 @@ impl Decoder {
 }
 
 impl Piece {
+    /// Whether it is a byte order mark: nothing may come before it.
+    pub fn is_mark(&self) -> bool {
+        matches!(self, Self::Filler(raw) if *raw == sse::BOM)
+    }
+
     /// Its bytes as they came.
     pub fn raw(&self) -> &Bytes {
         match self {

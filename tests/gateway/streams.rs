@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::setup::{self, CANARY, OWNER};
 use crate::support::login::PLATFORM_KEY;
 use crate::support::{
-    Answer, Browser, Feed, Framing, Gateway, Listener, Origin, Reply, Request, Seen,
+    Answer, Browser, Feed, Framing, Gateway, Listener, Origin, Reply, Request, Seen, eventually,
 };
 
 const EVENTS: &str = "text/event-stream";
@@ -247,6 +247,46 @@ fn a_stream_can_be_closed_when_its_login_ends() {
 }
 
 #[test]
+fn a_stream_whose_login_is_over_when_it_ends_has_no_trailers() {
+    let gate = Arc::new(Mutex::new(()));
+    let ends = Arc::clone(&gate);
+    let origin = Origin::start_h2(move |seen: &Seen| match seen.target.ends_with("/events") {
+        true => Reply::new(200, "data: one\n\ndata: two")
+            .header("Content-Type", EVENTS)
+            .framing(Framing::Chunked)
+            .trailer("X-Trailer", CANARY)
+            .gate(&ends),
+        false => setup::answer(seen),
+    });
+    let tables = format!("{OWNER}[channel.web.stream]\non_expiry = \"close\"\n");
+    let gateway = Gateway::start(&setup::channel(&origin, "", &tables));
+    let ann = setup::logged_in(&gateway, "ann");
+    let cookies = ann.cookies.iter();
+    let cookies: Vec<_> = cookies
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let request = Request::get("/chat/ann/events").header("Cookie", &cookies.join("; "));
+    let closed = gate.lock().unwrap();
+    let mut client = gateway.h2();
+    let answer = std::thread::scope(|scope| {
+        let answer = scope.spawn(|| client.exchange(&request));
+        eventually("the first event is judged", || {
+            let labels = [("channel", "web"), ("reason", "unflagged")];
+            let judged = gateway.metrics().sum("chatgate_events_total", &labels);
+            (judged == 1.0).then_some(())
+        });
+        gateway.clock.advance(Duration::from_secs(30 * 60));
+        drop(closed);
+        answer.join().unwrap()
+    });
+    assert_eq!(
+        (answer.status, answer.text()),
+        (200, "data: one\n\n".into())
+    );
+    assert_eq!(answer.trailers, []);
+}
+
+#[test]
 fn a_stranger_hears_nothing_of_what_is_flagged() {
     let feed = Feed::start(EVENTS);
     let (gateway, _, mut stream) = listen(&feed, "");
@@ -431,6 +471,52 @@ fn what_was_withheld_comes_before_the_next_event_after_the_login() {
     assert_eq!(again.event(), "data: z\n\n");
     feed.say(": ping\n\n");
     assert_eq!(again.event(), ": ping\n\n");
+}
+
+/// Each stream that is opened says what `body` is then.
+fn retold(tables: &str) -> (Gateway, Browser, Arc<Mutex<String>>) {
+    let body = Arc::new(Mutex::new(String::new()));
+    let said = Arc::clone(&body);
+    let origin = Origin::start(move |_: &Seen| {
+        Reply::new(200, said.lock().unwrap().clone()).header("Content-Type", EVENTS)
+    });
+    let tables = setup::channel(&origin, "resume = \"release\"", &format!("{OWNER}{tables}"));
+    let gateway = Gateway::start(&tables);
+    let ann = gateway.browser();
+    (gateway, ann, body)
+}
+
+#[test]
+fn what_streams_call_the_same_is_the_same_if_it_says_the_same() {
+    let (gateway, mut ann, body) = retold("");
+    *body.lock().unwrap() = flagged();
+    let url = login_url(&ann.get("/chat/ann/events").text());
+    let other = flagged().replace("text\":\"", "text\":\"another ");
+    // It comes again, as to a client that did, and then another one of its name.
+    *body.lock().unwrap() = flagged() + &other;
+    let url = match ann.get("/chat/ann/events").text() {
+        none if none.is_empty() => url,
+        again => login_url(&again),
+    };
+    assert_eq!(gateway.site.log_in(&url, "alice").status, 200);
+    *body.lock().unwrap() = "data: x\n\n".into();
+    let shown = ann.get("/chat/ann/events").text();
+    assert_eq!(shown.matches(CANARY).count(), 2, "{shown}");
+    assert_eq!(shown.matches("another").count(), 1, "{shown}");
+}
+
+#[test]
+fn a_byte_order_mark_stands_at_the_beginning_alone() {
+    let (gateway, mut ann, body) =
+        retold("[[channel.web.flag]]\nname = \"own\"\njson = \"$.own\"\n");
+    let secret = format!("data: {{\"own\":1,\"text\":\"{CANARY}\"}}\n\n");
+    *body.lock().unwrap() = format!("\u{feff}{secret}");
+    let asked = ann.get("/chat/ann/events").text();
+    let url = login_url(asked.trim_start_matches('\u{feff}'));
+    assert_eq!(gateway.site.log_in(&url, "alice").status, 200);
+    *body.lock().unwrap() = "\u{feff}data: x\n\n".into();
+    let shown = ann.get("/chat/ann/events").text();
+    assert_eq!(shown, format!("\u{feff}{secret}data: x\n\n"));
 }
 
 #[test]

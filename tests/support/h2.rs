@@ -302,6 +302,9 @@ async fn write(
             stream.send_data(rest.split_to(room.min(rest.len())), false)?;
         }
     }
+    if let Some(gate) = reply.gate.clone() {
+        tokio::task::spawn_blocking(move || drop(gate.lock())).await?;
+    }
     if reply.cut {
         // Let what was sent go out before the reset overtakes it.
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;

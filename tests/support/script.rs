@@ -1,5 +1,6 @@
 //! What a scripted backend answers, and what it was asked.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -40,6 +41,8 @@ pub struct Reply {
     pub cut: bool,
     /// How long to wait before each piece.
     pub pause: Duration,
+    /// Locked, it keeps the end back (HTTP/2).
+    pub gate: Option<Arc<Mutex<()>>>,
     /// Sent instead of all else, byte for byte, and then the connection ends (HTTP/1).
     pub raw: Option<Vec<u8>>,
 }
@@ -57,6 +60,7 @@ impl Reply {
             interim: Vec::new(),
             cut: false,
             pause: Duration::ZERO,
+            gate: None,
             raw: None,
         }
     }
@@ -121,6 +125,12 @@ impl Reply {
     /// Waits before each piece.
     pub fn pause(mut self, pause: Duration) -> Self {
         self.pause = pause;
+        self
+    }
+
+    /// Ends once this is not locked (HTTP/2).
+    pub fn gate(mut self, gate: &Arc<Mutex<()>>) -> Self {
+        self.gate = Some(Arc::clone(gate));
         self
     }
 }

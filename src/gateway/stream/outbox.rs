@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
+use sha2::{Digest, Sha256};
 
 use super::{Passing, at_once, released};
 use crate::channel::Login;
@@ -88,12 +89,13 @@ impl Passing<'_> {
         let format = self.stream.format;
         let message = Withheld {
             leg: Leg::Stream,
-            // The backend may send it again when the client comes again.
+            // The backend may send it again when the client comes again. That one stream
+            // has an id of another says nothing: some count from one in each.
             id: event
                 .id
                 .as_ref()
                 .filter(|id| !id.is_empty())
-                .map(|id| String::from_utf8_lossy(id).into()),
+                .map(|_| hex::encode(Sha256::digest(&event.raw)).into()),
             level,
             headers: [(CONTENT_TYPE, format.content_type())]
                 .into_iter()
