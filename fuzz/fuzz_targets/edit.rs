@@ -1,7 +1,8 @@
 //! A managed member has the value that was set, in every reading, or is gone.
 #![no_main]
 
-use chatgate::message::edit::{MemberPath, remove_selected, set_members};
+use chatgate::message::MemberPath;
+use chatgate::message::edit::{remove_selected, set_members};
 use chatgate::message::{Json, JsonPath};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;

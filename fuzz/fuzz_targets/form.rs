@@ -1,7 +1,7 @@
 //! No reading of an edited form has a managed field; what was cut is edited alike.
 #![no_main]
 
-use chatgate::message::edit::MemberPath;
+use chatgate::message::MemberPath;
 use chatgate::message::form::{self, FormEditor};
 use chatgate::message::multipart::{self, Boundary, MultipartEditor};
 use chatgate::message::target::pairs;

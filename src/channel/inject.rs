@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::identity::assertion::Assertion;
 use crate::interaction::Identity;
-use crate::message::edit::MemberPath;
+use crate::message::MemberPath;
 use crate::message::header::exact_value;
 use crate::reason::Reason;
 use crate::time::Time;

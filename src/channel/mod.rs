@@ -39,8 +39,7 @@ use crate::identity::records::Match;
 use crate::interaction::{Bounds, Clocks};
 use crate::login::oidc::Provider;
 use crate::login::{LoginPage, SecurityKeys};
-use crate::message::Selector;
-use crate::message::edit::MemberPath;
+use crate::message::{MemberPath, Selector};
 
 /// One configured messaging interface.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use super::reader::{Node, clean};
 use crate::channel::Injection;
 use crate::channel::inject::Fact;
 use crate::identity::assertion::Assertion;
-use crate::message::edit::MemberPath;
+use crate::message::MemberPath;
 use crate::message::header::fold;
 
 const HOUR: Duration = Duration::from_secs(3600);

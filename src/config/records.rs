@@ -13,7 +13,7 @@ use crate::directory::{Directory, Kind, Mistake, Pattern, Query};
 use crate::identity::records::{
     DateForm, Equal, Fetch, Match, Normal, Plan, Unreachable, Variable,
 };
-use crate::message::edit::MemberPath;
+use crate::message::MemberPath;
 use crate::message::target::check_path;
 
 const HOUR: Duration = Duration::from_secs(3600);

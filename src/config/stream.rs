@@ -2,9 +2,8 @@
 
 use super::reader::{Node, Wrong};
 use crate::channel::{Items, OnExpiry, Streaming};
-use crate::message::Selector;
-use crate::message::edit::MemberPath;
 use crate::message::select::Source;
+use crate::message::{MemberPath, Selector};
 
 /// What an open stream may become when the login ends.
 pub(super) const ON_EXPIRY: &[(&str, OnExpiry)] = &[

@@ -9,9 +9,8 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use serde_json::{Map, Value};
 
 use super::{Fault, Record};
-use crate::message::Json;
-use crate::message::edit::MemberPath;
 use crate::message::target::check_path;
+use crate::message::{Json, MemberPath};
 use crate::outbound::{Bounds, CallError, Outbound};
 use crate::time::Time;
 

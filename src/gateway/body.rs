@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use crate::config::Config;
 use crate::message::coding::Charset;
-use crate::message::edit::{self, MemberPath};
 use crate::message::form::{self, FormEditor, Kind};
 use crate::message::json::Malformed;
 use crate::message::multipart::{self, MultipartEditor};
+use crate::message::{MemberPath, edit};
 use crate::reason::Reason;
 
 /// Longest JSON body in bytes that is held to take managed members out of it on a

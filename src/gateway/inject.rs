@@ -18,7 +18,7 @@ use crate::channel::inject::Facts;
 use crate::channel::{Channel, Kind, Owner};
 use crate::config::Config;
 use crate::interaction::Identity;
-use crate::message::edit::MemberPath;
+use crate::message::MemberPath;
 use crate::message::header::HOP_BY_HOP;
 use crate::reason::Reason;
 use crate::time::Time;

@@ -19,7 +19,7 @@ pub use normal::{DateForm, Normal, Plan};
 
 use crate::directory::{Directory, Fault, Query, Record};
 use crate::interaction::Identity;
-use crate::message::edit::MemberPath;
+use crate::message::MemberPath;
 use crate::reason::Reason;
 
 /// One look into the records, and what they have to say.

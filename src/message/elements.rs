@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::edit::MemberPath;
+use super::MemberPath;
 use super::json::Malformed;
 use super::json::scan::{Scanner, Start};
 

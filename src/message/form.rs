@@ -5,7 +5,8 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use serde_json::Value;
 
-use super::edit::{MemberPath, any_case};
+use super::MemberPath;
+use super::edit::any_case;
 use super::json::Malformed;
 use super::multipart::Boundary;
 use super::target::{encode, pairs};

@@ -3,7 +3,8 @@
 
 use memchr::memmem::Finder;
 
-use super::edit::{MemberPath, any_case};
+use super::MemberPath;
+use super::edit::any_case;
 
 /// The managed members.
 #[derive(Clone, Debug, Default)]

@@ -1,16 +1,21 @@
 //! What requests and answers say. Sans-IO: bytes in, facts out.
 //!
-//! [`view`] shows a request or an answer to whoever asks; [`select`] takes one
-//! value out of it; [`json`] reads bodies the way a suspicious reader does;
-//! [`coding`] undoes how they are written, [`unpack`] while they come; [`links`] changes the URLs in one;
-//! [`edit`] changes members of a JSON body and nothing else, [`elements`] those of an
-//! array; [`form`] and [`multipart`] do so for the fields of forms; [`managed`] tells which
-//! bodies it has to look into; [`header`] knows
-//! which header names are one name in disguise; [`target`] refuses ambiguous paths;
-//! [`network`] tells which addresses are a proxy's;
-//! [`websocket`] takes a socket's bytes apart into messages;
-//! [`stream`] takes answers without end apart, those of [`sse`], of [`lines`] and of
-//! [`records`]; what the last two have in common is in [`cut`].
+//! | module | what it does |
+//! |---|---|
+//! | [`view`] | shows a request or an answer to whoever asks |
+//! | [`select`] | takes one value out of it |
+//! | [`json`] | reads bodies the way a suspicious reader does |
+//! | [`coding`] | undoes how they are written; [`unpack`] does while they come |
+//! | [`edit`] | changes members of a JSON body and nothing else |
+//! | [`elements`] | changes the elements of an array |
+//! | [`form`], [`multipart`] | change the fields of forms |
+//! | [`managed`] | tells which bodies have to be looked into for that |
+//! | [`links`] | changes URLs |
+//! | [`header`] | knows which header names are one name in disguise |
+//! | [`target`] | refuses ambiguous paths |
+//! | [`network`] | tells which addresses are a proxy's |
+//! | [`websocket`] | takes a socket's bytes apart into messages |
+//! | [`stream`] | takes answers without end apart: [`sse`], [`lines`], [`records`]; what the last two have in common is in [`cut`] |
 
 pub mod coding;
 pub mod cut;
@@ -22,6 +27,7 @@ pub mod json;
 pub mod lines;
 pub mod links;
 pub mod managed;
+mod member;
 pub mod multipart;
 pub mod network;
 pub mod records;
@@ -34,5 +40,6 @@ pub mod view;
 pub mod websocket;
 
 pub use json::{Json, JsonPath};
+pub use member::MemberPath;
 pub use select::Selector;
 pub use view::{AnswerView, Body, RequestView};

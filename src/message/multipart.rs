@@ -13,8 +13,8 @@ use serde_json::Value;
 
 pub use reader::Boundary;
 
+use super::MemberPath;
 use super::coding::Charset;
-use super::edit::MemberPath;
 use super::form::{fields, is_managed};
 use super::json::Malformed;
 use crate::reason::Reason;
