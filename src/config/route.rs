@@ -10,7 +10,7 @@ use super::server::Levels;
 use super::signature::Signed;
 use super::upstream::Upstreams;
 use super::url::host;
-use crate::channel::route::RouteError;
+use crate::channel::routes::RouteError;
 use crate::channel::{Channel, Enforcement, Kind, Route, Routes, Upstream};
 use crate::interaction::Level;
 use crate::message::Selector;

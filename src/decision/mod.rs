@@ -20,5 +20,5 @@ pub use finding::{Finding, findings};
 pub use items::{JudgedItems, items};
 pub use link::link;
 pub use readable::format;
-pub use request::{Asked, ForRequest, Forward, request};
+pub use request::{ForRequest, Forward, Known, request};
 pub use stream::{StreamHead, messages};

@@ -9,7 +9,7 @@ use crate::reason::Reason;
 
 /// What is known of a request when it is decided on.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct Known<'a> {
     /// The route it matched.
     pub route: &'a Route,
     /// What it proves.
@@ -85,13 +85,13 @@ fn judged(kind: Kind) -> bool {
 }
 
 /// Decides on a request.
-pub fn request(asked: Asked<'_>) -> ForRequest {
-    let Asked {
+pub fn request(request: Known<'_>) -> ForRequest {
+    let Known {
         route,
         proof,
         standing,
         ..
-    } = asked;
+    } = request;
     if route.kind == Kind::Deny {
         return ForRequest::Refuse(Reason::Denied);
     }
@@ -120,7 +120,7 @@ pub fn request(asked: Asked<'_>) -> ForRequest {
         .as_ref()
         .map_or(standing.level(), |proven| proven.level);
     if reached < route.level {
-        return demand(asked, proven);
+        return demand(request, proven);
     }
     // Who logs out does not log in.
     let log_in = proven.is_some() && route.kind != Kind::Logout;
@@ -150,12 +150,12 @@ pub fn request(asked: Asked<'_>) -> ForRequest {
 }
 
 /// The route demands more than the customer has shown.
-fn demand(asked: Asked<'_>, proven: Option<Arc<Identity>>) -> ForRequest {
-    let Asked { route, .. } = asked;
-    if route.channel.login.is_none() || !asked.challengeable {
+fn demand(request: Known<'_>, proven: Option<Arc<Identity>>) -> ForRequest {
+    let Known { route, .. } = request;
+    if route.channel.login.is_none() || !request.challengeable {
         return ForRequest::Refuse(Reason::LevelTooLow);
     }
-    if !asked.named || asked.standing.foreign {
+    if !request.named || request.standing.foreign {
         return ForRequest::Refuse(Reason::ChallengeImpossible);
     }
     ForRequest::Challenge {

@@ -20,7 +20,7 @@ use super::read::Reading;
 use super::{facts, socket};
 use crate::channel::{Channel, Kind, Route};
 use crate::config::Config;
-use crate::decision::{self, Asked, Asker, ForAnswer, ForRequest, Forward};
+use crate::decision::{self, Asker, ForAnswer, ForRequest, Forward, Known};
 use crate::identity::{Caches, Proof};
 use crate::interaction::Level;
 use crate::message::{Body, RequestView, Selector};
@@ -302,7 +302,7 @@ impl Case<'_> {
         }
         let standing = self.standing(said, channel)?;
 
-        let forward = match decision::request(Asked {
+        let forward = match decision::request(Known {
             route,
             proof: &proven.proof,
             standing: &standing,

@@ -7,14 +7,14 @@ use http::{HeaderMap, Method};
 
 use super::admit::Target;
 use super::respond::Reply;
-use crate::channel::route::Match;
+use crate::channel::routes::Matched;
 use crate::channel::{Kind, Routes};
 use crate::reason::Reason;
 
 /// What a request found.
 pub(super) struct Found<'r> {
     /// Its route.
-    pub at: Match<'r>,
+    pub at: Matched<'r>,
     /// Whose it is to answer, if it is a preflight.
     pub preflight: Preflight,
 }

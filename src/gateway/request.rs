@@ -152,7 +152,7 @@ async fn decide(
     now: Time,
 ) -> Result<Step, Reason> {
     let Proven { proof, verifier } = identify(state, session, exchange, route, now).await?;
-    let verdict = decision::request(decision::Asked {
+    let verdict = decision::request(decision::Known {
         route,
         proof: &proof,
         standing: &exchange.standing,

@@ -34,11 +34,11 @@ use crate::secret::Secret;
 use tries::{Failed, Taken, Try};
 
 /// A login URL that leads to our own page.
-pub(super) struct Asked {
+pub(super) struct FormLogin {
     at: Located,
 }
 
-impl Asked {
+impl FormLogin {
     /// A login URL of a channel with such a page; any other is given back.
     pub(super) fn new(at: Located) -> Result<Self, Located> {
         match at.channel.login.as_ref().and_then(Login::form) {

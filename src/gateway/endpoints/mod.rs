@@ -43,7 +43,7 @@ use super::respond::Reply;
 use crate::config::Config;
 use crate::identity::assertion::Assertion;
 use crate::reason::Reason;
-use form::Asked;
+use form::FormLogin;
 use located::Located;
 
 /// One of our own addresses.
@@ -186,9 +186,9 @@ async fn login(
         return Ok(reply);
     }
     let sends = *method == Method::POST;
-    Ok(match Asked::new(at) {
-        Ok(asked) if sends => asked.take(state, session, exchange).await?,
-        Ok(asked) => asked.show(state, exchange, &headers).await,
+    Ok(match FormLogin::new(at) {
+        Ok(form) if sends => form.take(state, session, exchange).await?,
+        Ok(form) => form.show(state, exchange, &headers).await,
         Err(_) if sends => not_allowed("GET"),
         Err(at) => provider::open(state, exchange, &at, &headers, method).await,
     })

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::customer::{is_json, perhaps_json};
 use super::ends::{Backend, Customer};
-use super::relay::{Asked, Relay};
+use super::relay::{Challenged, Relay};
 use crate::channel::Resume;
 use crate::decision::{self, Asker, ForAnswer};
 use crate::gateway::challenge::ask;
@@ -177,7 +177,7 @@ impl Relay<'_> {
                     }
                     _ => None,
                 };
-                self.asked = Some(Asked {
+                self.asked = Some(Challenged {
                     level,
                     until: channel.clocks.token_ttl.map(|ttl| now + ttl),
                     fresh: true,

@@ -143,7 +143,7 @@ impl Relay<'_> {
         if let Some(key) = self.exchange.key.as_ref().filter(|_| channel.keeps_state()) {
             self.standing = touch(self.state, &channel, key, evidence, now).await;
         }
-        let verdict = decision::request(decision::Asked {
+        let verdict = decision::request(decision::Known {
             route: &self.route,
             proof: &proof,
             standing: &self.standing,

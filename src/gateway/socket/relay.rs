@@ -40,7 +40,7 @@ pub(super) struct Relay<'x> {
     /// What the customer said last.
     pub(super) last: Option<Bytes>,
     /// The customer was asked to log in, and has not done so.
-    pub(super) asked: Option<Asked>,
+    pub(super) asked: Option<Challenged>,
     /// What was said and may not have left yet, of messages that nobody else has.
     pub(super) unsaid: Handovers,
     /// It ends with a word of ours: nobody is listened to any more.
@@ -57,7 +57,7 @@ pub(super) struct Relay<'x> {
 }
 
 /// A challenge that the customer got.
-pub(super) struct Asked {
+pub(super) struct Challenged {
     /// The level that a login has to reach.
     pub(super) level: Level,
     /// Until when the login URL counts; `None` never ends.

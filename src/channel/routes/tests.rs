@@ -1,6 +1,9 @@
 use proptest::prelude::*;
 
+use std::time::Duration;
+
 use super::*;
+use crate::channel::{Enforcement, Upstream};
 
 /// A route of any kind; its name tells it.
 fn route(methods: &str, host: &str, path: &str) -> Arc<Route> {
