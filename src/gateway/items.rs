@@ -4,6 +4,8 @@
 //! clients do, revokes no login URL. After the login, what was withheld comes before
 //! the messages of the next answer.
 
+mod element;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -12,7 +14,6 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use memchr::memmem;
 use pingora::proxy::Session;
-use sha2::{Digest, Sha256};
 
 use super::State;
 use super::challenge::{self, challenge_message};
@@ -20,13 +21,14 @@ use super::exchange::Exchange;
 use super::handover::Handovers;
 use super::notice;
 use super::unflag;
-use crate::channel::{Channel, Items, Release};
+use crate::channel::{Channel, Release};
 use crate::decision::{self, Asker, ForAnswer, JudgedItems};
-use crate::interaction::{HandedOut, Key, Leg, Level, MessageHash, Withheld};
+use crate::interaction::{HandedOut, Interaction, Key, Leg, Level, MessageHash, Withheld};
 use crate::message::elements::Elements;
 use crate::message::json::ascii;
-use crate::message::{AnswerView, Body, Json};
+use crate::message::{AnswerView, Body};
 use crate::reason::Reason;
+use element::{Element, element};
 
 /// What passes of an answer.
 pub(super) struct Sorted {
@@ -38,12 +40,6 @@ pub(super) struct Sorted {
     pub reason: Reason,
     /// The messages in it that the store has no more.
     pub handovers: Handovers,
-}
-
-/// An element, and what tells it from others.
-struct Element {
-    id: Box<str>,
-    hash: MessageHash,
 }
 
 /// Whether messages wait for this answer, by its head.
@@ -121,7 +117,7 @@ struct Sorting<'a> {
     state: &'a Arc<State>,
     session: &'a Session,
     exchange: &'a Exchange,
-    channel: &'a Channel,
+    channel: &'a Arc<Channel>,
     answer: &'a AnswerView<'a>,
     body: &'a Body,
     plain: &'a Bytes,
@@ -130,27 +126,23 @@ struct Sorting<'a> {
     elements: Vec<Element>,
 }
 
+/// What the verdicts on the elements come to.
+struct Verdicts {
+    /// The places of those that are flagged, and the level that each demands.
+    flagged: Vec<(usize, Level)>,
+    /// The flags to take off the others.
+    strip: BTreeSet<usize>,
+    /// What is said of the others.
+    reason: Reason,
+}
+
 impl Sorting<'_> {
     async fn run(self) -> Result<Sorted, Reason> {
-        let mut strip = BTreeSet::new();
-        let mut flagged: Vec<(usize, Level)> = Vec::new();
-        let mut reason = Reason::Unflagged;
-        for (index, verdict) in self.judged.verdicts.iter().enumerate() {
-            match verdict {
-                ForAnswer::Challenge { level, .. } => flagged.push((index, *level)),
-                ForAnswer::Release {
-                    reason: why,
-                    strip: flags,
-                } => {
-                    strip.extend(flags);
-                    if *why != Reason::Unflagged {
-                        reason = *why;
-                    }
-                    self.state.metrics.event(&self.channel.name, *why);
-                }
-                ForAnswer::Block(reason) => return Err(*reason),
-            }
-        }
+        let Verdicts {
+            flagged,
+            strip,
+            mut reason,
+        } = self.verdicts()?;
         // A new login URL is told of in its own time.
         self.lapse().await;
         let challenge = self.challenge(&flagged).await?;
@@ -205,6 +197,29 @@ impl Sorting<'_> {
         })
     }
 
+    /// The verdicts on all elements, put together.
+    fn verdicts(&self) -> Result<Verdicts, Reason> {
+        let mut all = Verdicts {
+            flagged: Vec::new(),
+            strip: BTreeSet::new(),
+            reason: Reason::Unflagged,
+        };
+        for (index, verdict) in self.judged.verdicts.iter().enumerate() {
+            match verdict {
+                ForAnswer::Challenge { level, .. } => all.flagged.push((index, *level)),
+                ForAnswer::Release { reason, strip } => {
+                    all.strip.extend(strip);
+                    if *reason != Reason::Unflagged {
+                        all.reason = *reason;
+                    }
+                    self.state.metrics.event(&self.channel.name, *reason);
+                }
+                ForAnswer::Block(reason) => return Err(*reason),
+            }
+        }
+        Ok(all)
+    }
+
     /// An element from elsewhere as it has to stand in this answer: one of ours or of
     /// another answer in UTF-8, or one that came in a charset of one byte, which is taken
     /// for that of this answer.
@@ -229,28 +244,20 @@ impl Sorting<'_> {
 
     /// Gives up a login URL whose time is over, before there is another.
     async fn lapse(&self) {
-        let (Some(route), Some(key)) = (self.exchange.route(), self.key()) else {
+        let Some(key) = self.key() else {
             return;
         };
         let config = &self.exchange.config;
-        notice::lapse(self.state, config, &route.channel, key, &Leg::Poll).await;
+        notice::lapse(self.state, config, self.channel, key, &Leg::Poll).await;
     }
 
     /// What there is to say of how a login ended.
     async fn told(&self) -> HandedOut {
-        let (Some(route), Some(key)) = (self.exchange.route(), self.key()) else {
+        let Some(key) = self.key() else {
             return HandedOut::default();
         };
         let (config, evidence) = (&self.exchange.config, self.exchange.evidence);
-        let told = notice::due(
-            self.state,
-            config,
-            &route.channel,
-            key,
-            evidence,
-            &Leg::Poll,
-        );
-        told.await
+        notice::due(self.state, config, self.channel, key, evidence, &Leg::Poll).await
     }
 
     /// What was withheld and may be delivered now.
@@ -323,13 +330,7 @@ impl Sorting<'_> {
         )
         .await?;
         let stands = flagged.iter().filter_map(|(index, _)| hash(*index));
-        let stands: Vec<_> = stands.collect();
-        let note = self.state.store.update(key, clocks, now, |slot| {
-            if let Some(interaction) = slot {
-                interaction.stands_for(stands.iter().copied());
-            }
-        });
-        note.await?;
+        self.stands_for(key, stands.collect()).await?;
         Ok(Some((place, self.fitting(element(&reply.body)))))
     }
 
@@ -379,17 +380,23 @@ impl Sorting<'_> {
             Some(Leg::Poll),
         )
         .await?;
-        let note = self.state.store.update(key, clocks, now, |slot| {
-            if let Some(interaction) = slot {
-                interaction.stands_for(hashes.iter().copied());
-            }
-        });
-        note.await?;
+        self.stands_for(key, hashes).await?;
         let ours = elements(&url).ok_or(Reason::Internal)?.into_iter();
         let ours = ours
             .enumerate()
             .filter(|(index, _)| touched.contains(index));
         Ok(ours.collect())
+    }
+
+    /// Notes what the new login URL stands for.
+    async fn stands_for(&self, key: &Key, elements: Vec<MessageHash>) -> Result<(), Reason> {
+        let (clocks, now) = (&self.channel.clocks, self.state.clock.now());
+        let note = self.state.store.update(key, clocks, now, |slot| {
+            if let Some(interaction) = slot {
+                interaction.stands_for(elements.iter().copied());
+            }
+        });
+        note.await
     }
 
     /// Keeps what is withheld, as a customer of its level gets it.
@@ -403,7 +410,7 @@ impl Sorting<'_> {
             .collect();
         let (clocks, now) = (&self.channel.clocks, self.state.clock.now());
         let update = self.state.store.update(key, clocks, now, |slot| {
-            let interaction = slot.get_or_insert_with(|| crate::interaction::Interaction::new(now));
+            let interaction = slot.get_or_insert_with(|| Interaction::new(now));
             let evidence = self.exchange.evidence;
             let keep = |message: &Withheld| {
                 let kept = interaction.withhold(message.clone(), &release.bounds, evidence);
@@ -452,40 +459,6 @@ impl Sorting<'_> {
 
     fn key(&self) -> Option<&Key> {
         self.exchange.key.as_ref()
-    }
-}
-
-impl Items {
-    /// What tells an element from others: its id, or all of it.
-    fn tell(&self, element: &[u8]) -> Element {
-        let body = Body::new(Bytes::copy_from_slice(element));
-        let headers = HeaderMap::new();
-        let view = AnswerView::message(&headers, Some(&body));
-        let id = self.id.as_ref();
-        let id = id.and_then(|id| id.answer(&view).ok().flatten());
-        let digest = match &id {
-            Some(id) => Sha256::new().chain_update(b"id:").chain_update(id),
-            None => Sha256::new().chain_update(b"all:").chain_update(element),
-        };
-        let digest: [u8; 32] = digest.finalize().into();
-        let mut hash = [0; 16];
-        hash.iter_mut()
-            .zip(digest)
-            .for_each(|(to, from)| *to = from);
-        Element {
-            id: id.unwrap_or_else(|| hex::encode(hash)).into(),
-            hash: MessageHash(hash),
-        }
-    }
-}
-
-/// A message of ours as an element; a text is one as a JSON string.
-fn element(body: &Bytes) -> Vec<u8> {
-    match Json::parse(body) {
-        Ok(_) => body.to_vec(),
-        Err(_) => serde_json::Value::from(String::from_utf8_lossy(body))
-            .to_string()
-            .into_bytes(),
     }
 }
 
