@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::Failure;
-use crate::load::Round;
+use crate::load::{Round, result};
 use crate::process::{Process, pinned};
 
 /// Connections with traffic.
@@ -162,13 +162,7 @@ pub fn round(
         .output()?;
     let used = proxy.cpu()? - before;
     let text = String::from_utf8_lossy(&output.stdout);
-    let numbers: Vec<f64> = text
-        .lines()
-        .find_map(|line| line.strip_prefix("RESULT "))
-        .unwrap_or_default()
-        .split(' ')
-        .filter_map(|number| number.parse().ok())
-        .collect();
+    let numbers = result(&text);
     match numbers[..] {
         [messages, micros, p99] if messages > 0.0 => Ok(Round {
             rate: messages / micros * 1e6,

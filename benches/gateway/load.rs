@@ -46,6 +46,14 @@ pub struct Round {
     pub requests: u64,
 }
 
+/// The numbers that a load generator ends with.
+pub fn result(text: &str) -> Vec<f64> {
+    let mut lines = text.lines();
+    let numbers = lines.find_map(|line| line.strip_prefix("RESULT "));
+    let numbers = numbers.unwrap_or_default().split(' ');
+    numbers.filter_map(|number| number.parse().ok()).collect()
+}
+
 /// Writes the script that sends these requests in turn.
 pub fn script(file: &Path, load: Load, requests: &[String]) -> Result<(), Failure> {
     let lines: Vec<String> = requests.iter().map(|request| quoted(request)).collect();
@@ -90,13 +98,7 @@ pub fn round(
         .map_err(|error| format!("wrk cannot be started ({error}): see `.ci/setup bench`"))?;
     let used = proxy.cpu()? - before;
     let text = String::from_utf8_lossy(&output.stdout);
-    let numbers: Vec<f64> = text
-        .lines()
-        .find_map(|line| line.strip_prefix("RESULT "))
-        .unwrap_or_default()
-        .split(' ')
-        .filter_map(|number| number.parse().ok())
-        .collect();
+    let numbers = result(&text);
     let [requests, micros, p99, errors] = numbers[..] else {
         return Err(format!("wrk said: {text}").into());
     };

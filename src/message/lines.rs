@@ -23,24 +23,22 @@ impl Cut for Line {
     }
 
     fn read(raw: Bytes) -> Piece {
-        Event::line(raw)
+        document(raw, 0)
     }
 }
 
-impl Event {
-    /// Reads a line.
-    fn line(raw: Bytes) -> Piece {
-        let data = raw.trim_ascii();
-        if data.is_empty() {
-            return Piece::Filler(raw);
-        }
-        Piece::Event(Self {
-            data: raw.slice_ref(data),
-            perhaps_json: true,
-            raw,
-            ..Self::default()
-        })
+/// The document that stands in these bytes from there on.
+pub(super) fn document(raw: Bytes, begin: usize) -> Piece {
+    let data = raw.get(begin..).unwrap_or_default().trim_ascii();
+    if data.is_empty() {
+        return Piece::Filler(raw);
     }
+    Piece::Event(Event {
+        data: raw.slice_ref(data),
+        perhaps_json: true,
+        raw,
+        ..Event::default()
+    })
 }
 
 /// A document as a line; a text that is none becomes a JSON string.

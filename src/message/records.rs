@@ -7,8 +7,8 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::cut::Cut;
-use super::lines::line;
-use super::stream::{Event, Piece};
+use super::lines::{document, line};
+use super::stream::Piece;
 
 /// The character that begins a record.
 const RS: u8 = 0x1e;
@@ -49,25 +49,9 @@ impl Cut for Place {
     }
 
     fn read(raw: Bytes) -> Piece {
-        Event::record(raw)
-    }
-}
-
-impl Event {
-    /// Reads a record.
-    fn record(raw: Bytes) -> Piece {
         let begins = raw.iter().position(|byte| *byte != RS);
-        let data = raw.get(begins.unwrap_or(raw.len())..).unwrap_or_default();
-        let data = data.trim_ascii();
-        if data.is_empty() {
-            return Piece::Filler(raw);
-        }
-        Piece::Event(Self {
-            data: raw.slice_ref(data),
-            perhaps_json: true,
-            raw,
-            ..Self::default()
-        })
+        let begins = begins.unwrap_or(raw.len());
+        document(raw, begins)
     }
 }
 

@@ -39,12 +39,7 @@ fn over_http(settings: &str, outcome: &str) -> (Gateway, Origin) {
 
 /// Ends the login of this URL in one of the ways that are no success.
 fn end(gateway: &Gateway, login_url: &str, outcome: &str) -> String {
-    let mut members = gateway.site.success(login_url, "alice");
-    members["outcome"] = outcome.into();
-    members.as_object_mut().unwrap().remove("subject");
-    let told = gateway
-        .site
-        .post(&gateway.site.callback(login_url), &members);
+    let told = gateway.site.end(login_url, outcome);
     assert_eq!(told.status, 200, "{}", told.text());
     told.json()["result"].as_str().unwrap().to_owned()
 }
@@ -451,9 +446,7 @@ fn a_process_that_ends_says_whom_it_could_not_tell() {
     assert_eq!(process.at.browser().send(hook).status, 200);
     let url = webhooks::login_url(&client.last());
     let site = Site::new(process.at.plain, chatgate::time::Clock::system());
-    let mut members = site.success(&url, "alice");
-    members["outcome"] = "cancel".into();
-    assert_eq!(site.post(&site.callback(&url), &members).status, 200);
+    assert_eq!(site.end(&url, "cancel").status, 200);
     eventually("the first try", || (client.count() >= 2).then_some(()));
     process.signal("TERM");
     eventually("it ends", || process.ended());

@@ -103,12 +103,7 @@ fn a_withheld_answer_that_nobody_gets_is_gone() {
         let mut browser = gateway.browser();
         let challenge = statement(&mut browser, outcome);
         let login = login_url(&challenge);
-        let members = json!({
-            "token": crate::support::browser::parameter(&login, "token").unwrap(),
-            "channel": "web",
-            "outcome": outcome,
-        });
-        gateway.site.post(&gateway.site.callback(&login), &members);
+        gateway.site.end(&login, outcome);
         let waiting = browser.get(&continue_url(&challenge));
         assert_eq!((waiting.status, &*waiting.code()), (410, code));
     }
@@ -126,12 +121,7 @@ fn failure_and_cancel_reach_the_one_who_waits() {
         let mut browser = gateway.browser();
         let challenge = statement(&mut browser, outcome);
         let login = login_url(&challenge);
-        let members = json!({
-            "token": crate::support::browser::parameter(&login, "token").unwrap(),
-            "channel": "web",
-            "outcome": outcome,
-        });
-        let told = gateway.site.post(&gateway.site.callback(&login), &members);
+        let told = gateway.site.end(&login, outcome);
         assert_eq!(told.json()["result"], code);
         let waiting = browser.get(&continue_url(&challenge));
         assert_eq!((waiting.status, &*waiting.code()), (410, code));

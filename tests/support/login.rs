@@ -69,6 +69,16 @@ impl Site {
         told
     }
 
+    /// Ends the login of `login_url` with `failure` or `cancel`, by a signed return.
+    pub fn end(&self, login_url: &str, outcome: &str) -> Answer {
+        let members = json!({
+            "token": parameter(login_url, "token").expect("a token"),
+            "channel": parameter(login_url, "channel").expect("a channel"),
+            "outcome": outcome,
+        });
+        self.post(&self.callback(login_url), &members)
+    }
+
     /// The path that a login page calls back on.
     pub fn callback(&self, login_url: &str) -> String {
         let callback = parameter(login_url, "callback").expect("a callback");

@@ -68,9 +68,7 @@ fn whoever_does_not_log_in_goes_back_without_a_code() {
     let site = &chat.gateway.site;
     for (outcome, code) in [("failure", "login-failed"), ("cancel", "login-cancelled")] {
         let page = at_page(&chat, "U1");
-        let mut told = site.success(&page, "alice");
-        told["outcome"] = outcome.into();
-        let answer = site.post(&site.callback(&page), &told);
+        let answer = site.end(&page, outcome);
         assert_eq!(answer.json(), json!({"result": code, "continue": BACK}));
 
         let page = at_page(&chat, "U1");

@@ -285,9 +285,7 @@ fn a_customer_who_does_not_log_in_is_told_as_ever() {
     let (chat, _) = start();
     let page = chat.challenged("web", "U1");
     let site = &chat.gateway.site;
-    let mut told = site.success(&page, "alice");
-    told["outcome"] = "cancel".into();
-    let answer = site.post(&site.callback(&page), &told);
+    let answer = site.end(&page, "cancel");
     assert_eq!(answer.json(), json!({"result": "login-cancelled"}));
     // By the browser.
     let page = chat.challenged("web", "U1");

@@ -1,8 +1,6 @@
 //! Login CSRF: whoever logs in with a forwarded login URL must not authenticate the
 //! sender's chat.
 
-use serde_json::json;
-
 use crate::setup::{
     CANARY, OWNER, bot, challenged, channel, continue_url, is_challenge, statement,
 };
@@ -175,9 +173,7 @@ fn the_page_and_the_chat_show_one_code() {
 fn a_login_that_failed_needs_nobody_to_bind_it() {
     let (gateway, _origin) = bound("same-browser");
     let (mut alice, url) = challenged(&gateway, "c1");
-    let mut told = gateway.site.success(&url, "alice");
-    told["outcome"] = json!("cancel");
-    let answer = gateway.site.post(&gateway.site.callback(&url), &told);
+    let answer = gateway.site.end(&url, "cancel");
     assert_eq!(answer.json()["result"], "login-cancelled");
     assert!(answer.json().get("continue").is_none());
     assert!(!statement(&mut alice, "c1").contains(CANARY));
