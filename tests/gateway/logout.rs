@@ -1,9 +1,13 @@
 //! Logging out: by a route, and by the operator's server.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chatgate::login::{SecurityKeys, webhook};
+use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
 
 use crate::setup::{CANARY, OWNER, bot, channel, channel_to, logged_in, statement};
+use crate::support::login::jwt;
 use crate::support::{Answer, Gateway, Origin, Request, SocketOrigin, WebSocket};
 
 /// A key for logouts alone.
@@ -138,6 +142,45 @@ fn a_logout_that_is_forged_late_or_repeated_does_nothing() {
     let refused = gateway.site.send(again);
     assert_eq!((refused.status, &*refused.code()), (409, "logout-repeated"));
     assert!(statement(&mut ann, "c1").contains(CANARY));
+}
+
+/// Each remembers what was used for itself, whatever the operator calls it.
+#[test]
+fn no_proof_uses_up_a_logout() {
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+    let origin = bot();
+    let verifier = format!(
+        r#"
+[[channel.web.identity]]
+name = "logout"
+kind = "jwt"
+from = {{ header = "Authorization", scheme = "Bearer" }}
+keys = [{{ algorithm = "HS256", secret = "{SECRET}" }}]
+single_use = true
+[[channel.web.route]]
+kind = "pre-chat"
+path = "/start/{{id}}"
+interaction = {{ path = "id" }}
+"#
+    );
+    let gateway = Gateway::start(&channel(&origin, "", &format!("{OWNER}{verifier}")));
+    let members = json!({"channel": "web", "interaction": "c1"});
+    let path = "/.chatgate/logout/web";
+    let logout = gateway.site.signed(path, members.to_string().as_bytes());
+    let id = logout.headers.iter().find(|(name, _)| name == "webhook-id");
+    let exp = gateway.clock.now().secs() + 300;
+    let claims = json!({"sub": "alice", "exp": exp, "jti": id.unwrap().1});
+    let token = jwt(&json!({"alg": "HS256"}), &claims, |message| {
+        let key = EncodingKey::from_secret(SECRET.as_bytes());
+        let mac = jsonwebtoken::crypto::sign(message, &key, Algorithm::HS256).unwrap();
+        URL_SAFE_NO_PAD.decode(mac).unwrap()
+    });
+    let start = Request::post("/start/c1", &json!({}));
+    let proven = start.header("Authorization", &format!("Bearer {token}"));
+    assert_eq!(gateway.browser().send(proven).status, 200);
+    assert_eq!(origin.last().header("x-customer-id"), Some("alice"));
+    let told = gateway.site.send(logout);
+    assert_eq!((told.status, &told.json()["revoked"]), (200, &json!(1)));
 }
 
 #[test]

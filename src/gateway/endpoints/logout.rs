@@ -58,7 +58,8 @@ async fn take(
     })?;
     // Signed at most `tolerance` ahead, it is stale as long after that.
     let expires = now + (tolerance * 2 + Duration::from_secs(1));
-    let name = [&*channel.name, "logout", &*logout.id];
+    // No verifier has a name with a blank in it.
+    let name = [&*channel.name, "operator logout", &*logout.id];
     let first = state.caches.replays.use_once(name, expires, now);
     first.map_err(|reason| match reason {
         Reason::ProofReplayed => Reason::LogoutRepeated,
