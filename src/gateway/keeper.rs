@@ -9,7 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
+use tokio::sync::Mutex;
 
 use super::State;
 use super::certificate::Certificate;
@@ -24,6 +25,8 @@ const OVERDUE: usize = 10_000;
 /// What has to be done now and then: reload on SIGHUP, drop what has run out.
 pub(super) struct Keeper {
     pub state: Arc<State>,
+    /// The times that SIGHUP came.
+    pub hangups: Mutex<Signal>,
     /// The file that SIGHUP reads again.
     pub source: Option<PathBuf>,
     /// Those of the listeners, which are read again with it.
@@ -35,15 +38,12 @@ pub(super) struct Keeper {
 #[async_trait]
 impl BackgroundService for Keeper {
     async fn start(&self, mut shutdown: ShutdownWatch) {
-        let mut hangup = match signal(SignalKind::hangup()) {
-            Ok(hangup) => hangup,
-            Err(error) => return tracing::error!(%error, "SIGHUP cannot be listened to"),
-        };
+        let mut hangups = self.hangups.lock().await;
         let mut sweep = tokio::time::interval(SWEEP);
         loop {
             tokio::select! {
                 _ = sweep.tick() => self.sweep(),
-                _ = hangup.recv() => self.reload(),
+                _ = hangups.recv() => self.reload(),
                 _ = shutdown.changed() => return self.drain().await,
             }
         }

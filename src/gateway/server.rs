@@ -16,8 +16,8 @@ use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use pingora::services::background::background_service;
 use pingora::services::listening::Service;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::signal::unix::{self, SignalKind, signal};
+use tokio::sync::{Mutex, watch};
 
 use super::State;
 use super::admin::Admin;
@@ -94,7 +94,7 @@ pub fn serve(options: Options) -> Result<(), String> {
         clock,
         stop,
     } = options;
-    outlive_hangups()?;
+    let hangups = hangups()?;
     let outbound = Arc::new(Outbound::start(config.extra_roots.as_deref())?);
     let drain = config.drain_timeout;
     let idle = config.timeouts.idle;
@@ -113,7 +113,7 @@ pub fn serve(options: Options) -> Result<(), String> {
         caches: Caches::new(outbound.clone()),
         throttle: Throttle::default(),
         providers: Providers::default(),
-        logouts: tokio::sync::Mutex::default(),
+        logouts: Mutex::default(),
         outbound,
         peers: Peers::default(),
         resend: Default::default(),
@@ -156,6 +156,7 @@ pub fn serve(options: Options) -> Result<(), String> {
     let owns_process = stop.is_none();
     let keeper = Keeper {
         state: state.clone(),
+        hangups: Mutex::new(hangups),
         source,
         certificates,
         owns_process,
@@ -169,16 +170,16 @@ pub fn serve(options: Options) -> Result<(), String> {
     Ok(())
 }
 
-/// From the first moment on SIGHUP does not end the process, which it would by
-/// default until [`Keeper`] listens to it: whoever reloads does not know how far we are.
-fn outlive_hangups() -> Result<(), String> {
+/// From the first moment on SIGHUP does not end the process, which it would by default,
+/// but waits until [`Keeper`] listens: whoever reloads does not know how far we are.
+fn hangups() -> Result<unix::Signal, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build();
     let runtime = runtime.map_err(|error| error.to_string())?;
-    // Once taken over, a signal stays taken over for the life of the process.
-    let taken = runtime.block_on(async { signal(SignalKind::hangup()) });
-    taken.map(drop).map_err(|error| error.to_string())
+    // What comes is handed on by whichever runtime there is by then.
+    let hangups = runtime.block_on(async { signal(SignalKind::hangup()) });
+    hangups.map_err(|error| error.to_string())
 }
 
 /// A connection whose client reads nothing for so long is closed by the kernel. pingora
@@ -268,5 +269,25 @@ impl Signal {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_hangup_before_anybody_listens_is_not_lost() {
+        let mut hangups = hangups().unwrap();
+        let id = std::process::id().to_string();
+        let sent = Command::new("kill").args(["-s", "HUP", &id]).status();
+        assert!(sent.unwrap().success());
+        let later = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let came = async { tokio::time::timeout(Duration::from_secs(60), hangups.recv()).await };
+        assert_eq!(later.unwrap().block_on(came), Ok(Some(())));
     }
 }
