@@ -64,11 +64,22 @@ pub fn remove_selected(body: &[u8], query: &super::JsonPath) -> Result<Option<Ve
 /// A name without its case; upper first, so that `ſ` becomes `s`. `İ` is `i` to readers
 /// that go character by character, as those of Java do.
 pub(super) fn any_case(name: &str) -> String {
+    folded(name).collect()
+}
+
+fn folded(name: &str) -> impl Iterator<Item = char> {
     name.chars()
         .map(|c| if c == 'İ' { 'I' } else { c })
         .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase)
-        .collect()
+}
+
+/// Whether `a` and `b` are two names that [`any_case`] makes one. No allocation.
+pub(super) fn is_other_case(a: &str, b: &str) -> bool {
+    if a.len() == b.len() && a.eq_ignore_ascii_case(b) {
+        return a != b;
+    }
+    !(a.is_ascii() && b.is_ascii()) && a != b && folded(a).eq(folded(b))
 }
 
 /// A step down into an object or array.

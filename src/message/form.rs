@@ -216,6 +216,19 @@ pub fn is_managed(name: &str, managed: &[MemberPath]) -> bool {
     })
 }
 
+/// Whether a backend may take a field or parameter called `other` for `name`, or for a
+/// part of it: in another case, with blanks or a NUL, as `name[]` or `name[0]`.
+pub(super) fn is_alias(other: &str, name: &str) -> bool {
+    let plain = |text: &str| {
+        let word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        text.bytes().all(word)
+    };
+    if plain(other) && plain(name) {
+        return other != name && other.eq_ignore_ascii_case(name);
+    }
+    other != name && (mangled(other).starts_with(&mangled(name)) || steps(other).eq(steps(name)))
+}
+
 fn wanted(path: &MemberPath) -> Vec<String> {
     path.0.iter().flat_map(|name| steps(name)).collect()
 }

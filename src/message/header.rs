@@ -10,6 +10,19 @@ pub fn fold(name: &str) -> String {
         .collect()
 }
 
+/// Whether these headers have an alias of `name`: another name that folds into the same.
+pub fn has_alias(headers: &http::HeaderMap, name: &http::HeaderName) -> bool {
+    let wanted = name.as_str();
+    // Names of letters and digits alone have none: their case is gone.
+    !wanted.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        && headers.keys().any(|other| {
+            let folded = other.as_str().bytes().map(fold_byte);
+            other.as_str().len() == wanted.len()
+                && other != name
+                && folded.eq(wanted.bytes().map(fold_byte))
+        })
+}
+
 /// The set of managed header names, asked on every request.
 #[derive(Clone, Debug, Default)]
 pub struct ManagedHeaders {

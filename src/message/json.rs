@@ -8,6 +8,7 @@
 pub(crate) mod arbitrary;
 mod needs;
 pub(crate) mod scan;
+mod way;
 
 use std::borrow::{Borrow, Cow};
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use serde_json_path::{JsonPath as Rfc9535, LocatedNodeList};
 
 use needs::Needs;
 use scan::{Scanner, Start};
+use way::Way;
 
 /// Most readings that one document may have.
 const MAX_VIEWS: usize = 8;
@@ -86,6 +88,7 @@ pub struct JsonPath {
     text: Box<str>,
     query: Rfc9535,
     needs: Needs,
+    way: Way,
 }
 
 impl JsonPath {
@@ -97,6 +100,7 @@ impl JsonPath {
             text: text.into(),
             query,
             needs: Needs::of(text),
+            way: Way::of(text),
         })
     }
 
@@ -129,6 +133,14 @@ impl JsonPath {
     /// Every value that the query selects in one reading.
     pub fn select_in<'j>(&self, view: &'j Value) -> Vec<&'j Value> {
         self.query.query(view).all()
+    }
+
+    /// Whether a reader that knows no case may select something else in this reading:
+    /// a name on the way stands there in another case, instead of it or beside it. Of
+    /// queries with filters, slices or descendants, the names before the first of these
+    /// are looked at, and the last one where it is selected.
+    pub(crate) fn forks(&self, view: &Value) -> bool {
+        self.way.forks(&self.query, view)
     }
 
     /// Where the values are that the query selects in one reading.

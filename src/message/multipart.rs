@@ -15,7 +15,7 @@ pub use reader::Boundary;
 
 use super::MemberPath;
 use super::coding::Charset;
-use super::form::{fields, is_managed};
+use super::form::{fields, is_alias, is_managed};
 use super::json::Malformed;
 use crate::reason::Reason;
 use name::names;
@@ -25,7 +25,8 @@ use reader::{Piece, Reader, wrong};
 ///
 /// # Errors
 /// [`Reason::BadBody`] when the body has no single reading; [`Reason::AmbiguousValue`]
-/// when the field comes twice, is a file, is no text, or is so for some readers only.
+/// when the field comes twice or in another spelling, is a file, is no text, or is so for
+/// some readers only.
 pub fn field(body: &[u8], boundary: Boundary, name: &str) -> Result<Option<String>, Reason> {
     let mut found: Vec<Vec<u8>> = Vec::new();
     let mut ambiguous = false;
@@ -37,6 +38,7 @@ pub fn field(body: &[u8], boundary: Boundary, name: &str) -> Result<Option<Strin
             ambiguous |= names.is_err();
             let names = names.unwrap_or_default();
             inside = names.iter().any(|known| known == name);
+            ambiguous |= names.iter().any(|known| is_alias(known, name));
             if inside {
                 let lower = head.to_ascii_lowercase();
                 let says = |word: &[u8]| memmem::find(&lower, word).is_some();

@@ -5,8 +5,10 @@ use std::borrow::Cow;
 use http::{HeaderMap, HeaderName};
 use serde_json::{Number, Value};
 
+use super::edit::is_other_case;
 use super::form::Kind;
-use super::header::raw_cookies;
+use super::form::is_alias;
+use super::header::{has_alias, raw_cookies};
 use super::json::scan::{Scanner, Start};
 use super::multipart;
 use super::target::{decode, pairs};
@@ -72,13 +74,13 @@ impl Selector {
 
     /// The value in the request: not empty. Two values in one place (duplicate
     /// header, cookie or parameter, even equal ones; nodes or readings of a body
-    /// that differ), and a value that is no text, are [`Reason::AmbiguousValue`];
-    /// a body that should be JSON and is not is [`Reason::BadBody`].
+    /// that differ), a value that is no text, and a value whose name stands there in
+    /// another spelling too, or in that alone, are [`Reason::AmbiguousValue`]; a body that should be JSON and is not is [`Reason::BadBody`].
     pub fn request(&self, request: &RequestView<'_>) -> Result<Option<String>, Reason> {
         self.first(|source| source.request(request))
     }
 
-    /// The value in the answer, by the same rules.
+    /// The value in the answer, by the same rules. Of other spellings it may have any.
     pub fn answer(&self, answer: &AnswerView<'_>) -> Result<Option<String>, Reason> {
         self.first(|source| source.answer(answer))
     }
@@ -105,6 +107,9 @@ impl Source {
             }
             Self::Query(name) => parameter(request.query.unwrap_or_default(), name),
             Self::Header { name, scheme } => {
+                if has_alias(request.headers, name) {
+                    return Err(Reason::AmbiguousValue);
+                }
                 let value = header(request.headers, name)?;
                 Ok(match scheme {
                     Some(scheme) => value.and_then(|value| credentials(&value, scheme)),
@@ -122,7 +127,7 @@ impl Source {
             }
             Self::Json(path) => match request.body {
                 Some(body) if is_form(request.headers) && body.json().is_err() => Ok(None),
-                body => member(body, path),
+                body => member(body, path, Names::AnyCase),
             },
             Self::Form(name) => {
                 let body = request.body.map_or(&[][..], |body| body.bytes());
@@ -143,7 +148,7 @@ impl Source {
     fn answer(&self, answer: &AnswerView<'_>) -> Result<Option<String>, Reason> {
         match self {
             Self::AnswerHeader(name) => header(answer.headers, name),
-            Self::AnswerJson(path) => member(answer.body, path),
+            Self::AnswerJson(path) => member(answer.body, path, Names::Exact),
             _ => Ok(None),
         }
     }
@@ -163,9 +168,25 @@ fn only(mut values: impl Iterator<Item = String>) -> Result<Option<String>, Reas
     }
 }
 
+/// The parameter of this name. To some readers `;` is what `&` is, so none may stand
+/// in its value, nor the name behind one.
 fn parameter(query: &str, name: &str) -> Result<Option<String>, Reason> {
-    let named = pairs(query).into_iter().filter(|(param, _)| param == name);
+    let pairs = pairs(query);
+    if pairs.iter().any(|(other, _)| is_alias(other, name)) || is_cut(query, name) {
+        return Err(Reason::AmbiguousValue);
+    }
+    let named = pairs.into_iter().filter(|(param, _)| param == name);
     only(named.map(|(_, value)| value))
+}
+
+/// Whether a reader that takes `;` for `&` finds another parameter of this name.
+fn is_cut(query: &str, name: &str) -> bool {
+    let named = |pair: &str| {
+        let pair = pairs(pair).pop();
+        pair.is_some_and(|(other, _)| other == name || is_alias(&other, name))
+    };
+    let mut cut = query.split('&').filter(|pair| pair.contains(';'));
+    cut.any(|pair| pair.split(';').any(named))
 }
 
 fn header(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Reason> {
@@ -195,17 +216,29 @@ fn is_form(headers: &HeaderMap) -> bool {
     matches!(Kind::of(headers), Ok(Kind::Urlencoded | Kind::Multipart(_)))
 }
 
+/// How names are read by those who read the body after us.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Names {
+    Exact,
+    /// In any case, for all that is known of a backend.
+    AnyCase,
+}
+
 /// What the query selects in the body. All nodes in all readings have to agree.
-fn member(body: Option<&Body>, path: &JsonPath) -> Result<Option<String>, Reason> {
+fn member(body: Option<&Body>, path: &JsonPath, names: Names) -> Result<Option<String>, Reason> {
     let Some(body) = body.filter(|body| !body.bytes().is_empty()) else {
         return Ok(None);
     };
-    if let Some(text) = path.top_member().and_then(|name| plain(body.bytes(), name)) {
+    let top = path.top_member();
+    if let Some(text) = top.and_then(|name| plain(body.bytes(), name, names)) {
         return Ok(Some(text));
     }
     let json: &Json = body.json().map_err(|_| Reason::BadBody)?;
     let mut agreed = None;
     for view in json.views() {
+        if names == Names::AnyCase && path.forks(view) {
+            return Err(Reason::AmbiguousValue);
+        }
         let nodes = path.select_in(view);
         let texts: Vec<_> = nodes.into_iter().map(scalar).collect::<Result<_, _>>()?;
         let value = texts.first().cloned().flatten();
@@ -219,7 +252,7 @@ fn member(body: Option<&Body>, path: &JsonPath) -> Result<Option<String>, Reason
 
 /// The member of this name at the top of a document, where it is there once and a
 /// text: what most selectors ask for, found without a tree. `None` says nothing.
-fn plain(bytes: &[u8], name: &str) -> Option<String> {
+fn plain(bytes: &[u8], name: &str, names: Names) -> Option<String> {
     let mut scanner = Scanner::new(bytes).ok()?;
     let Start::Object = scanner.start().ok()? else {
         return None;
@@ -227,6 +260,9 @@ fn plain(bytes: &[u8], name: &str) -> Option<String> {
     let mut found = None;
     while let Some(member) = scanner.member().ok()? {
         if member != name {
+            if names == Names::AnyCase && is_other_case(&member, name) {
+                return None;
+            }
             scanner.skip().ok()?;
             continue;
         }
@@ -404,6 +440,119 @@ mod tests {
     }
 
     #[test]
+    fn a_name_in_another_case_beside_it_is_ambiguous() {
+        for (path, body) in [
+            ("$.sender", r#"{"sender":"mine","Sender":"victim"}"#),
+            ("$.sender", r#"{"SENDER":"victim","sender":"mine"}"#),
+            ("$.sender", r#"{"sender":"mine","\u017Fender":"victim"}"#),
+            ("$.sender", r#"{"sender":"mine","ſender":"victim"}"#),
+            ("$.sender", r#"{"Sender":"victim"}"#),
+            ("$.key", r#"{"key":"mine","Key":"victim"}"#),
+            ("$['sender']", r#"{"sender":"mine","Sender":"victim"}"#),
+            ("$.a.id", r#"{"a":{"id":"mine"},"A":{"id":"victim"}}"#),
+            ("$.a.id", r#"{"a":{"id":"mine","ID":"victim"}}"#),
+            ("$.a[0].id", r#"{"a":[{"id":"mine","ID":"victim"}]}"#),
+            ("$..id", r#"{"a":{"id":"mine","ID":"victim"}}"#),
+        ] {
+            let select = |body: &str| Request::default().body(body).select([json(path)]);
+            assert_eq!(select(body), AMBIGUOUS, "{path} {body}");
+            let answer = Body::new(Bytes::copy_from_slice(body.as_bytes()));
+            let headers = HeaderMap::new();
+            let own = AnswerView::message(&headers, Some(&answer));
+            let path = Selector(vec![Source::AnswerJson(JsonPath::parse(path).unwrap())]);
+            assert!(path.answer(&own).is_ok(), "{body}");
+        }
+        let other = r#"{"sender":"mine","Senders":"x","a":{"Sender":"y"}}"#;
+        let other = Request::default().body(other);
+        assert_eq!(other.select([json("$.sender")]), found("mine"));
+    }
+
+    #[test]
+    fn a_header_that_folds_into_it_is_ambiguous() {
+        let session = || {
+            let name = HeaderName::from_static("x-session");
+            [Source::Header { name, scheme: None }]
+        };
+        let one = || Request::default().header("x-session", "mine");
+        for alias in ["x_session", "x.session", "x~session"] {
+            let two = one().header(alias, "victim");
+            assert_eq!(two.select(session()), AMBIGUOUS, "{alias}");
+            let alone = Request::default().header(alias, "victim");
+            assert_eq!(alone.select(session()), AMBIGUOUS, "{alias}");
+        }
+        let others = one().header("x-sessions", "a").header("xsession", "b");
+        assert_eq!(others.select(session()), found("mine"));
+    }
+
+    #[test]
+    fn a_parameter_in_another_spelling_is_ambiguous() {
+        let form = "application/x-www-form-urlencoded";
+        for query in [
+            "id=mine&ID=victim",
+            "ID=victim",
+            "id=mine;id=victim",
+            "x=1;id=victim&id=mine",
+            "x=1;Id=victim&id=mine",
+            "id=mine;x=1",
+            "id=mine;",
+            "x;id&id=mine",
+            "id=mine&id[]=victim",
+            "id=mine&id%5B%5D=victim",
+            "id=mine&id[0]=victim",
+            "id=mine&id[x]=victim",
+            "id=mine&%20id=victim",
+            "id=mine&id+=victim",
+            "id=mine&id%00=victim",
+            "id=mine&id%00x=victim",
+            "id=mine&%C4%B0d=victim",
+        ] {
+            let mut request = Request {
+                query: Some(query),
+                ..Request::default()
+            };
+            let selected = request.select([Source::Query("id".into())]);
+            assert_eq!(selected, AMBIGUOUS, "{query}");
+            request = request.header("content-type", form).body(query);
+            let selected = request.select([Source::Form("id".into())]);
+            assert_eq!(selected, AMBIGUOUS, "{query}");
+        }
+        for query in [
+            "id=mine&idd=x&i=y&x[id]=z&xid=1&id_x=2",
+            "id=mine&x=id;y&z=1;2",
+            "id=mi%6ee&x=;",
+        ] {
+            let request = Request {
+                query: Some(query),
+                ..Request::default()
+            };
+            let selected = request.select([Source::Query("id".into())]);
+            assert!(selected == found("mine"), "{query}: {selected:?}");
+        }
+        let mangled = Request {
+            query: Some("user.id=mine&user_id=victim"),
+            ..Request::default()
+        };
+        assert_eq!(mangled.select([Source::Query("user.id".into())]), AMBIGUOUS);
+    }
+
+    #[test]
+    fn a_part_in_another_spelling_is_ambiguous() {
+        let part = |name: &str, value: &str| {
+            format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+        };
+        let select = |other: &str| {
+            let body = format!("{}{}--b--\r\n", part("id", "mine"), part(other, "victim"));
+            let kind = "multipart/form-data; boundary=b";
+            let request = Request::default().header("content-type", kind).body(&body);
+            request.select([Source::Form("id".into())])
+        };
+        for other in ["ID", "id[]", " id", "id%20", "İd"] {
+            assert_eq!(select(other), AMBIGUOUS, "{other}");
+        }
+        assert_eq!(select("idd"), found("mine"));
+    }
+
+    #[test]
     fn a_body_that_is_not_json_is_bad() {
         for body in ["{", "id=a", "\u{0}"] {
             let request = Request::default().body(body);
@@ -478,11 +627,12 @@ mod tests {
         ) {
             let path = JsonPath::parse(&format!("$.{name}")).unwrap();
             prop_assert_eq!(path.top_member(), Some(name));
-            if let Some(value) = plain(text.as_bytes(), name) {
+            if let Some(value) = plain(text.as_bytes(), name, Names::AnyCase) {
                 let json = Json::parse(text.as_bytes());
                 // Only a document with too many readings is refused nevertheless.
                 if let Ok(json) = json {
                     for view in json.views() {
+                        prop_assert!(!path.forks(view));
                         prop_assert_eq!(path.select_in(view), [&Value::String(value.clone())]);
                     }
                 }
@@ -492,7 +642,7 @@ mod tests {
 
     #[test]
     fn the_short_way_is_taken() {
-        let plain = |text: &str| plain(text.as_bytes(), "id");
+        let plain = |text: &str| plain(text.as_bytes(), "id", Names::AnyCase);
         assert_eq!(
             plain(r#" {"x": [1, {"id": 2}], "\u0069d": "\u0061"} "#),
             Some("a".into())
@@ -504,6 +654,7 @@ mod tests {
             r#"{"id":""}"#,
             r#"{"id":"a","id":"a"}"#,
             r#"{"id":"a"}x"#,
+            r#"{"Id":"b","id":"a"}"#,
         ] {
             assert_eq!(plain(other), None, "{other}");
         }

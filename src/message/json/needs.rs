@@ -129,7 +129,7 @@ fn need(text: &str, words: &mut Vec<String>) {
 }
 
 /// The inside of a quoted string that is alone and has no escapes.
-fn quoted(text: &str) -> Option<&str> {
+pub(super) fn quoted(text: &str) -> Option<&str> {
     let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
     let inside = text.strip_prefix(quote)?.strip_suffix(quote)?;
     (!inside.contains([quote, '\\'])).then_some(inside)
@@ -162,7 +162,7 @@ fn unquoted(text: &str) -> Option<String> {
 }
 
 /// Where the bracket closes that was opened just before `text`.
-fn closing(text: &str) -> Option<usize> {
+pub(super) fn closing(text: &str) -> Option<usize> {
     let mut depth = 0usize;
     for (at, byte) in unquoted(text)?.bytes().enumerate() {
         match byte {
