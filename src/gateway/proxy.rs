@@ -316,6 +316,10 @@ impl ProxyHttp for Proxy {
         {
             tracing::debug!(request_id = %exchange.id(), %error, "the customer was gone");
             session.set_keepalive(None);
+            if session.is_http2() {
+                // Otherwise pingora ends the stream as if that were the whole answer.
+                session.as_downstream_mut().shutdown().await;
+            }
         }
         Stream::settle(session, exchange).await;
         let status = exchange

@@ -114,6 +114,26 @@ impl Client {
         (answer.expect("an answer"), self)
     }
 
+    /// Sends a request and takes no more of its answer than the connection takes unasked;
+    /// the error with which that ends.
+    pub fn exchange_stalled(&mut self, request: &Request) -> h2::Error {
+        let (mut requests, authority) = (self.requests.clone(), self.authority.clone());
+        let work = async move {
+            poll_fn(|context| requests.poll_ready(context)).await?;
+            let uri = format!("https://{authority}{}", request.target);
+            let head = http::Request::get(uri).version(http::Version::HTTP_2);
+            let (response, _) = requests.send_request(head.body(()).unwrap(), true)?;
+            let mut stream = response.await?.into_body();
+            while let Some(piece) = stream.data().await {
+                piece?;
+            }
+            Ok(())
+        };
+        let work = async { tokio::time::timeout(PATIENCE, work).await };
+        let end: Result<(), h2::Error> = self.runtime.block_on(work).expect("an end in time");
+        end.expect_err("the answer does not come to its end")
+    }
+
     /// Waits until the server has closed the connection.
     pub fn closed(&mut self) {
         let requests = &mut self.requests;

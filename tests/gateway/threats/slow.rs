@@ -18,6 +18,7 @@ fn gateway(origin: &Origin) -> Gateway {
 fn backend() -> Origin {
     Origin::start(|seen| match seen.target.as_str() {
         "/plain/large" => Reply::new(200, vec![b'x'; 64 << 20]),
+        "/chat/c1/long" => Reply::new(200, vec![b'x'; 1 << 18]),
         "/plain/empty" => Reply::new(204, "").header("X-Padding", &"x".repeat(60 << 10)),
         "/plain/late" | "/chat/c1/late" => Reply::new(200, "late").pause(PATIENCE),
         _ => Reply::new(200, "hello"),
@@ -178,6 +179,16 @@ fn a_client_that_does_not_read_heads_is_not_waited_for_either() {
     eventually("the exchange was given up", || {
         (done() >= asked).then_some(())
     });
+}
+
+/// Of an answer that was held, chatgate itself writes all that is written.
+#[test]
+fn an_answer_that_is_not_taken_does_not_seem_to_be_whole() {
+    let origin = backend();
+    let gateway = gateway(&origin);
+    let request = Request::get("/chat/c1/long");
+    let end = gateway.h2().exchange_stalled(&request);
+    assert!(end.is_reset() && end.is_remote(), "{end}");
 }
 
 #[test]
