@@ -22,7 +22,7 @@ pub enum Finding {
 
 impl Finding {
     /// What is found in two messages together.
-    pub(super) fn and(self, other: Self) -> Self {
+    fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Matches(one), Self::Matches(other)) => Self::Matches(one.max(other)),
             (Self::Matches(level), _) | (_, Self::Matches(level)) => Self::Matches(level),
@@ -34,8 +34,8 @@ impl Finding {
     }
 }
 
-/// What each of the channel's flags finds in an answer that is not judged message by
-/// message: what [`super::answer()`] decides by.
+/// What each of the channel's flags finds in an answer, in whatever part of it: what
+/// [`super::answer()`] decides by.
 pub fn findings(channel: &Channel, answer: &AnswerView<'_>) -> Vec<Finding> {
     match (answer.body, format(answer.headers)) {
         (Some(body), Some(_)) if body.plain().is_ok() => stream::findings(channel, answer),
@@ -48,6 +48,12 @@ pub fn findings(channel: &Channel, answer: &AnswerView<'_>) -> Vec<Finding> {
 pub(super) fn in_one(channel: &Channel, answer: &AnswerView<'_>) -> Vec<Finding> {
     let flags = channel.flags.iter();
     flags.map(|flag| flag.find(channel, answer)).collect()
+}
+
+/// What is found in two messages together, flag by flag.
+pub(super) fn merge(found: Vec<Finding>, more: Vec<Finding>) -> Vec<Finding> {
+    let pairs = found.into_iter().zip(more);
+    pairs.map(|(found, more)| found.and(more)).collect()
 }
 
 impl Flag {

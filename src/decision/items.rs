@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::ForAnswer;
 use super::answer::{Asker, one};
-use super::finding::{Finding, in_one};
+use super::finding::{Finding, in_one, merge};
 use crate::channel::{Channel, Flag, Items, Unreadable};
 use crate::message::elements::Elements;
 use crate::message::json::Malformed;
@@ -72,10 +72,6 @@ pub(super) fn findings(channel: &Channel, answer: &AnswerView<'_>) -> Vec<Findin
     };
     let Ok(plain) = body.plain() else {
         return whole;
-    };
-    let merge = |found: Vec<Finding>, more: Vec<Finding>| {
-        let pairs = found.into_iter().zip(more);
-        pairs.map(|(found, more)| found.and(more)).collect()
     };
     match Elements::find(plain, &items.at) {
         Ok(None) => whole,

@@ -5,6 +5,7 @@
 //! explain`, the log and the metrics all act on what these two return, so they
 //! cannot disagree.
 
+mod accept;
 mod answer;
 mod candidate;
 mod finding;
@@ -14,6 +15,7 @@ mod readable;
 mod request;
 mod stream;
 
+pub use accept::accept;
 pub use answer::{Asker, ForAnswer, answer};
 pub use candidate::{Candidate, candidate, needed_login, watched};
 pub use finding::{Finding, findings};

@@ -38,12 +38,18 @@ pub(super) fn said_to_stream(headers: &HeaderMap) -> Option<Format> {
 /// a script around it, a multipart with it), or does not say what it is.
 pub(super) fn is_json(channel: &Channel, headers: &HeaderMap) -> bool {
     media_type(headers).is_none_or(|kind| {
-        let kind = kind.to_ascii_lowercase();
-        ["json", "javascript", "event-stream"]
-            .iter()
-            .any(|word| kind.contains(word))
-            || kind.starts_with("multipart/")
-            || channel.inspection.json_types.has(&kind)
+        let family = kind.get(.."multipart/".len());
+        names_json(kind)
+            || family.is_some_and(|family| family.eq_ignore_ascii_case("multipart/"))
+            || channel.inspection.json_types.has(kind)
+    })
+}
+
+/// Whether a media type says that it is JSON, or has it in a stream or a script.
+pub(super) fn names_json(kind: &str) -> bool {
+    ["json", "javascript", "event-stream"].iter().any(|word| {
+        let mut parts = kind.as_bytes().windows(word.len());
+        parts.any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
     })
 }
 
@@ -68,8 +74,20 @@ fn media_type(headers: &HeaderMap) -> Option<&str> {
     kind.filter(|kind| !kind.is_empty())
 }
 
-/// The `Content-Type`, where there is exactly one.
+/// The `Content-Type`, where there is exactly one, on one line or several.
 fn content_type(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
-    values.next().filter(|_| values.next().is_none())
+    let value = values.next().filter(|_| values.next().is_none())?;
+    (!is_list(value.as_bytes())).then_some(value)
+}
+
+/// Whether somebody may read several values in this one: it has a comma that is not,
+/// for every reader, in quotes.
+fn is_list(value: &[u8]) -> bool {
+    if memchr::memchr(b',', value).is_none() {
+        return false;
+    }
+    let outside = value.split(|byte| *byte == b'"').step_by(2);
+    let open = memchr::memchr_iter(b'"', value).count() % 2 == 1;
+    open || value.contains(&b'\\') || outside.into_iter().any(|part| part.contains(&b','))
 }

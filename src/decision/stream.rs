@@ -1,16 +1,15 @@
 //! A streamed answer: every message of it is an answer of its own, with the head
 //! of the stream.
 
-use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::ForAnswer;
-use super::answer::{Asker, one};
-use super::finding::{Finding, in_one};
+use super::answer::Asker;
+use super::finding::{self, Finding};
 use super::readable::format;
 use crate::channel::Channel;
-use crate::message::stream::{Event, Piece};
+use crate::message::stream::{Event, Format, Piece};
 use crate::message::{AnswerView, Body};
 use crate::reason::Reason;
 
@@ -52,7 +51,7 @@ impl StreamHead {
 
     fn judge(&self, channel: &Channel, event: &Event, asker: Asker) -> ForAnswer {
         let body = Body::new(event.data.clone());
-        one(channel, &self.view(event, Some(&body)), asker)
+        super::answer(channel, &self.view(event, Some(&body)), asker)
     }
 }
 
@@ -65,10 +64,7 @@ pub fn messages(channel: &Channel, answer: &AnswerView<'_>, asker: Asker) -> Vec
         return judged.map_or(Vec::new(), |judged| judged.verdicts);
     };
     let head = StreamHead::new(answer.status, answer.headers);
-    let judged = format.pieces(plain).filter_map(|piece| match piece {
-        Piece::Event(event) => Some(head.judge(channel, &event, asker)),
-        Piece::Filler(_) | Piece::Over { .. } => None,
-    });
+    let judged = events(format, plain).map(|event| head.judge(channel, &event, asker));
     judged.collect()
 }
 
@@ -82,11 +78,27 @@ pub(super) fn whole(channel: &Channel, answer: &AnswerView<'_>, asker: Asker) ->
     messages.into_iter().fold(of_head, ForAnswer::and)
 }
 
-/// What the flags find in a stream without messages: what its head says.
+/// What the flags find in the head of a stream and in each of its messages.
 pub(super) fn findings(channel: &Channel, answer: &AnswerView<'_>) -> Vec<Finding> {
     let head = StreamHead::new(answer.status, answer.headers);
-    let body = Body::new(Bytes::new());
-    in_one(channel, &head.view(&Event::default(), Some(&body)))
+    let find = |event: &Event| {
+        let body = Body::new(event.data.clone());
+        finding::findings(channel, &head.view(event, Some(&body)))
+    };
+    let of_head = find(&Event::default());
+    let plain = answer.body.and_then(|body| body.plain().ok());
+    let (Some(plain), Some(format)) = (plain, format(answer.headers)) else {
+        return of_head;
+    };
+    events(format, plain).fold(of_head, |found, event| finding::merge(found, find(&event)))
+}
+
+/// The messages of a stream that has come to its end.
+fn events(format: Format, plain: &[u8]) -> impl Iterator<Item = Event> {
+    format.pieces(plain).filter_map(|piece| match piece {
+        Piece::Event(event) => Some(event),
+        Piece::Filler(_) | Piece::Over { .. } => None,
+    })
 }
 
 impl ForAnswer {

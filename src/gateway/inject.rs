@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, IF_RANGE, RANGE, TRANSFER_ENCODING, UPGRADE,
+    ACCEPT, CONNECTION, CONTENT_LENGTH, COOKIE, IF_RANGE, RANGE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
@@ -17,26 +17,30 @@ use super::exchange::Exchange;
 use crate::channel::inject::Facts;
 use crate::channel::{Channel, Kind, Owner};
 use crate::config::Config;
+use crate::decision;
 use crate::interaction::Identity;
 use crate::message::MemberPath;
-use crate::message::header::HOP_BY_HOP;
+use crate::message::header::{HOP_BY_HOP, has_prefix, is_alias};
 use crate::reason::Reason;
 use crate::time::Time;
 
-/// Headers by which a client could speak for a proxy in front of us.
+/// Headers by which a client could speak for a proxy in front of us, folded.
 const FORWARDING: &[&str] = &[
     "forwarded",
+    "x-forwarded",
     "x-real-ip",
+    "client-ip",
     "x-client-ip",
     "true-client-ip",
-    "x-original-url",
-    "x-original-uri",
-    "x-original-host",
-    "x-original-method",
+    "x-cluster-client-ip",
     "x-rewrite-url",
+    "x-http-method",
     "x-http-method-override",
     "x-method-override",
 ];
+
+/// What others of them begin with, folded.
+const FORWARDING_FAMILIES: &[&str] = &["x-forwarded-", "x-original-"];
 
 /// Removes from a request to the backend whatever only chatgate may say. Runs on
 /// every route, before anything is injected.
@@ -48,8 +52,7 @@ pub(super) fn strip(head: &mut RequestHeader, config: &Config, keep_upgrade: boo
         .filter(|name| {
             let text = name.as_str();
             config.managed_headers.covers(text)
-                || FORWARDING.contains(&text)
-                || text.starts_with("x-forwarded-")
+                || is_forwarding(text)
                 || nominated.contains(name)
                 || (HOP_BY_HOP.contains(&text) && !kept(name, keep_upgrade))
         })
@@ -62,6 +65,14 @@ pub(super) fn strip(head: &mut RequestHeader, config: &Config, keep_upgrade: boo
         head.remove_header(&UPGRADE);
     }
     without_own_cookie(head);
+}
+
+/// Whether this is a header of a proxy's, or an alias of one.
+fn is_forwarding(name: &str) -> bool {
+    FORWARDING.iter().any(|known| is_alias(name, known))
+        || FORWARDING_FAMILIES
+            .iter()
+            .any(|family| has_prefix(name, family))
 }
 
 /// Removes from a request to the client what belongs to one connection, and what is
@@ -180,10 +191,13 @@ fn address(ip: IpAddr) -> String {
     text
 }
 
-/// On judged routes: an answer that can be read, whole.
-pub(super) fn ask_for_readable(head: &mut RequestHeader) -> pingora::Result<()> {
+/// On judged routes: an answer that can be read, whole, and in a type that is judged.
+pub(super) fn ask_for_readable(head: &mut RequestHeader, channel: &Channel) -> pingora::Result<()> {
     head.remove_header(&RANGE);
     head.remove_header(&IF_RANGE);
+    if let Some(accept) = decision::accept(channel, &head.headers) {
+        head.insert_header(ACCEPT, accept)?;
+    }
     head.insert_header("Accept-Encoding", HeaderValue::from_static("identity"))
 }
 

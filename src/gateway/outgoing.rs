@@ -23,8 +23,8 @@ pub(super) fn prepare(
         true => inject::strip_connection(head),
         false => inject::strip(head, &exchange.config, exchange.may_upgrade()),
     }
-    if exchange.judged() {
-        inject::ask_for_readable(head)?;
+    if let Some(route) = exchange.route().filter(|_| exchange.judged()) {
+        inject::ask_for_readable(head, &route.channel)?;
     }
     if let Some(outgoing) = &exchange.outgoing {
         webhook::readdress(head, outgoing)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, Version};
+use http::{HeaderMap, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::prelude::HttpPeer;
@@ -150,6 +150,10 @@ impl ProxyHttp for Proxy {
         head: &mut ResponseHeader,
         exchange: &mut Self::CTX,
     ) -> Result<()> {
+        if head.status == StatusCode::SWITCHING_PROTOCOLS && exchange.judged() {
+            // Nobody asked for that: what follows is no answer that could be judged.
+            return Err(withheld(exchange, Reason::UpstreamUnavailable));
+        }
         if head.status.is_informational() {
             // Early hints of a withheld answer would tell of it.
             session.set_ignore_info_resp(exchange.judged());

@@ -256,7 +256,7 @@ impl Replay {
                 .map_err(|_| Reason::Internal)?;
         }
         inject::strip(&mut head, &self.config, false);
-        inject::ask_for_readable(&mut head).map_err(|_| Reason::Internal)?;
+        inject::ask_for_readable(&mut head, &self.channel).map_err(|_| Reason::Internal)?;
 
         let mut request = Request::builder()
             .method(held.method)

@@ -23,6 +23,17 @@ pub fn has_alias(headers: &http::HeaderMap, name: &http::HeaderName) -> bool {
         })
 }
 
+/// Whether `name` is `known`, a folded name, or an alias of it. No allocation.
+pub fn is_alias(name: &str, known: &str) -> bool {
+    name.len() == known.len() && has_prefix(name, known)
+}
+
+/// Whether `name` begins like `prefix`, the beginning of a folded name. No allocation.
+pub fn has_prefix(name: &str, prefix: &str) -> bool {
+    let start = name.as_bytes().get(..prefix.len());
+    start.is_some_and(|start| start.iter().copied().map(fold_byte).eq(prefix.bytes()))
+}
+
 /// The set of managed header names, asked on every request.
 #[derive(Clone, Debug, Default)]
 pub struct ManagedHeaders {
@@ -44,9 +55,7 @@ impl ManagedHeaders {
     /// Whether `name` is a managed header or an alias of one. No allocation.
     pub fn covers(&self, name: &str) -> bool {
         self.lengths & length_bit(name) != 0
-            && self.folded.iter().any(|managed| {
-                managed.len() == name.len() && managed.bytes().eq(name.bytes().map(fold_byte))
-            })
+            && self.folded.iter().any(|managed| is_alias(name, managed))
     }
 }
 
@@ -147,6 +156,27 @@ mod tests {
             assert!(!managed.covers(other), "{other}");
         }
         assert!(!ManagedHeaders::default().covers("x-level"));
+    }
+
+    #[test]
+    fn a_name_begins_with_a_prefix_in_every_spelling() {
+        for name in [
+            "x-original-url",
+            "X_Original.x",
+            "x-original-",
+            "X~ORIGINAL_",
+        ] {
+            assert!(has_prefix(name, "x-original-"), "{name}");
+        }
+        for name in [
+            "x-original",
+            "x-originalurl",
+            "y-original-url",
+            "",
+            "\u{e9}",
+        ] {
+            assert!(!has_prefix(name, "x-original-"), "{name}");
+        }
     }
 
     #[test]

@@ -318,3 +318,37 @@ fn an_answer_that_cannot_be_made_takes_no_message_with_it() {
     let after = poll(r#"{"list":[]}"#.into());
     assert_eq!(after.text(), r#"{"list":[]}"#, "once");
 }
+
+#[test]
+fn elements_in_a_stream_are_judged_where_the_answer_names_the_interaction() {
+    let kind = |seen: &Seen| seen.target.replacen("/open/", "application/", 1);
+    let origin = Origin::start(move |seen| {
+        let mark = if kind(seen).ends_with("seq") {
+            "\u{1e}"
+        } else {
+            ""
+        };
+        let message = json!({"activities": [{"text": CANARY, "protected": true}]});
+        Reply::new(200, format!("{mark}{message}\n"))
+            .header("Content-Type", &kind(seen))
+            .header("X-Id", "77")
+    });
+    let tables = r#"
+[channel.web.items]
+at = "$.activities"
+[[channel.web.flag]]
+name = "protected"
+json = "$.protected"
+[[channel.web.route]]
+kind = "pre-chat"
+path = "/open/{x}"
+enforcement = "off"
+interaction = { answer_header = "X-Id" }
+"#;
+    let gateway = Gateway::start(&setup::channel(&origin, "", &format!("{OWNER}{tables}")));
+    for kind in ["json", "x-ndjson", "json-seq"] {
+        let answer = gateway.browser().get(&format!("/open/{kind}"));
+        assert!(!answer.contains(CANARY), "{kind}: {}", answer.text());
+    }
+    assert_eq!(origin.count(), 3);
+}

@@ -367,3 +367,31 @@ fn the_answer_of_the_client_is_not_judged() {
         (409, &json!("own"))
     );
 }
+
+#[test]
+fn an_element_of_a_message_in_a_stream_is_judged() {
+    let tables = "[channel.web.items]\nat = \"$.activities\"\n";
+    let chat = Chat::start("", tables, "");
+    let flagged = json!({"activities": [{"text": CANARY, "protected": true}]});
+    let plain = json!({"activities": [{"text": "hello", "protected": false}]});
+    let send = |message: &Value, kind: &str| {
+        let mark = if kind.ends_with("seq") { "\u{1e}" } else { "" };
+        let mut request = hook(&json!({})).body(format!("{mark}{message}\n"));
+        request
+            .headers
+            .retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
+        chat.post(request.header("Content-Type", kind))
+    };
+    for kind in [
+        "application/json",
+        "application/x-ndjson",
+        "application/json-seq",
+    ] {
+        chat.client.clear();
+        send(&flagged, kind);
+        let seen = chat.client.seen();
+        assert!(seen.iter().all(|seen| !seen.contains(CANARY)), "{kind}");
+        assert_eq!(send(&plain, kind).status, 200, "{kind}");
+        assert!(chat.client.last().contains("hello"), "{kind}");
+    }
+}

@@ -3,11 +3,11 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 
 use super::*;
-use crate::channel::MediaTypes;
 use crate::channel::flag::{FlagLevel, JsonCondition};
-use crate::decision::{Candidate, candidate};
+use crate::channel::{Items, MediaTypes};
+use crate::decision::{Candidate, candidate, findings};
 use crate::message::stream::Format;
-use crate::message::{Body, JsonPath};
+use crate::message::{Body, JsonPath, MemberPath};
 
 fn channel() -> Channel {
     let json = JsonCondition {
@@ -97,6 +97,65 @@ fn a_stream_is_judged_message_by_message() {
         assert_eq!(judge(kind, flagged), (stream, withheld.clone()), "{kind}");
         assert_eq!(judge(kind, plain), (stream, released.clone()), "{kind}");
     }
+}
+
+#[test]
+fn elements_are_judged_in_every_message_of_a_stream_that_is_judged_whole() {
+    let mut channel = channel();
+    let condition = channel.flags[0].json.as_mut().unwrap();
+    condition.path = JsonPath::parse("$.protected").unwrap();
+    channel.items = Some(Items {
+        at: MemberPath::parse("$.list").unwrap(),
+        id: None,
+    });
+    let withheld = ForAnswer::Block(Reason::ChallengeImpossible);
+    let flagged = r#"{"list":[{"text":"T"},{"protected":true}]}"#;
+    let other = r#"{"list":[{"protected":false}]}"#;
+    for (kind, before, after) in [
+        ("application/json", "", ""),
+        ("application/x-ndjson", "", "\n"),
+        ("application/json-seq", "\u{1e}", "\n"),
+        ("text/event-stream", "data: ", "\n\n"),
+    ] {
+        let one = |text: &str| format!("{before}{text}{after}");
+        let several = match after {
+            "" => one(flagged),
+            _ => one(other) + &one(flagged) + &one(other),
+        };
+        assert_eq!(judge_on(&channel, kind, &several).1, withheld, "{kind}");
+        let released = judge_on(&channel, kind, &one(other)).1;
+        assert!(matches!(released, ForAnswer::Release { .. }), "{kind}");
+
+        let kind = HeaderValue::from_str(kind).unwrap();
+        let headers = [(CONTENT_TYPE, kind)].into_iter().collect();
+        let body = Body::new(several.into());
+        let view = AnswerView {
+            status: StatusCode::OK,
+            headers: &headers,
+            body: Some(&body),
+        };
+        assert_eq!(findings(&channel, &view), [Finding::Matches(Level(1))]);
+    }
+}
+
+#[test]
+fn a_type_that_is_a_list_is_none_that_passes() {
+    let withheld = ForAnswer::Block(Reason::ChallengeImpossible);
+    let malformed = ForAnswer::Block(Reason::AnswerMalformed);
+    for kind in [
+        "image/png, application/json",
+        "image/png;a=b, application/json",
+        "image/png;a=\"b\", application/json",
+        "image/png;a=\", application/json",
+        "image/png;a=\"\\\", application/json;b=\"",
+        "text/plain, text/css",
+    ] {
+        let flagged = judge(kind, r#"{"protected":true}"#);
+        assert_eq!(flagged, (Candidate::Yes, withheld.clone()), "{kind}");
+        assert_eq!(judge(kind, "protected").1, malformed, "{kind}");
+    }
+    let film = judge("video/mp4; codecs=\"avc1.42E01E, mp4a.40.2\"", "protected");
+    assert_eq!(film.0, Candidate::No);
 }
 
 #[test]

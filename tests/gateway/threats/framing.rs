@@ -267,4 +267,15 @@ fn a_backend_that_switches_protocols_does_not_get_round_the_flag() {
             String::from_utf8_lossy(&came)
         );
     }
+    // Nobody asked for it.
+    for method in ["GET", "POST"] {
+        let request = Request::new(method, "/chat/c1/ask");
+        for answer in [
+            gateway.wire().exchange(&request),
+            gateway.h2().exchange(&request),
+        ] {
+            let said = (answer.status, answer.code());
+            assert_eq!(said, (502, "upstream-unavailable".to_owned()), "{method}");
+        }
+    }
 }

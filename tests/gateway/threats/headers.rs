@@ -287,6 +287,52 @@ fn forwarded_headers_change_no_verdict() {
 }
 
 #[test]
+fn no_alias_of_a_forwarding_header_arrives() {
+    let (gateway, origin) = usual();
+    let names = [
+        "Forwarded",
+        "X-Forwarded",
+        "X-Forwarded-For",
+        "X-Forwarded-Host",
+        "X-Forwarded-Anything",
+        "X-Real-IP",
+        "Client-IP",
+        "X-Client-IP",
+        "True-Client-IP",
+        "X-Cluster-Client-IP",
+        "X-Original-URL",
+        "X-Original-Anything",
+        "X-Rewrite-Url",
+        "X-HTTP-Method",
+        "X-HTTP-Method-Override",
+        "X-Method-Override",
+    ];
+    let mut wire = gateway.wire();
+    let mut h2 = gateway.h2();
+    for target in ["/chat/c1/ask", "/plain/x", "/end/c2"] {
+        for name in names {
+            for separator in ["-", "_", ".", "~"] {
+                let first = name.replacen('-', separator, 1);
+                for alias in [name.replace('-', separator), first] {
+                    let request = Request::post(target, &json!({})).header(&alias, "spoofed");
+                    let before = origin.count();
+                    assert_eq!(wire.exchange(&request).status, 200, "{alias} {target}");
+                    assert_eq!(h2.exchange(&request).status, 200, "{alias} {target}");
+                    let seen = origin.seen();
+                    assert_eq!(seen.len(), before + 2);
+                    for seen in &seen[before..] {
+                        assert!(!seen.contains("spoofed"), "{alias} {target}");
+                    }
+                }
+            }
+        }
+    }
+    let other = Request::get("/plain/x").header("X-Originals", "kept");
+    wire.exchange(&other);
+    assert_eq!(origin.last().header("x-originals"), Some("kept"));
+}
+
+#[test]
 fn the_login_url_leads_back_to_the_configured_address_whatever_the_host_is() {
     let (gateway, _origin) = usual();
     let ours = format!("http://{}/", gateway.plain);

@@ -8,6 +8,7 @@ mod framing;
 mod headers;
 mod leaks;
 mod logs;
+mod negotiation;
 mod owners;
 mod paths;
 mod proofs;
