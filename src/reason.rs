@@ -62,7 +62,7 @@ reasons! {
     /// A header that decides something came more than once.
     DuplicateHeader "duplicate-header" 400 "A header was sent more than once.";
     /// A selector found more than one value where one decides.
-    AmbiguousValue "ambiguous-value" 400 "A value was given more than once.";
+    AmbiguousValue "ambiguous-value" 400 "A value was given more than once, or is not plain text.";
     /// The request body is not what its route needs it to be.
     BadBody "bad-body" 400 "The request body could not be read.";
     /// The request body is longer than the route's cap.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use super::say;
 use crate::channel::socket::Lapse;
 use crate::channel::{Channel, Enforcement, Kind, LoginPlace, Owner, Resume, Route, Socket};
 use crate::config::selector::described;
@@ -22,9 +23,9 @@ pub fn run(path: &Path) -> ExitCode {
         Err(diagnostics) => (String::new(), diagnostics, ExitCode::FAILURE),
     };
     eprint!("{}", shown(&diagnostics));
-    print!("{summary}");
+    say(&summary);
     if diagnostics.is_empty() {
-        println!("{}: no mistakes", path.display());
+        say(&format!("{}: no mistakes\n", path.display()));
     }
     code
 }
@@ -71,7 +72,11 @@ pub fn summary(config: &Config) -> String {
     let uses = config.single_uses();
     if uses > 0 {
         let most = (uses * ReplayCache::BYTES) >> 20;
-        let _ = writeln!(text, "replay memory at most {most} MiB, for {uses} uses");
+        let places = if uses == 1 { "place" } else { "places" };
+        let _ = writeln!(
+            text,
+            "memory of proofs that count once: at most {most} MiB, in {uses} {places}"
+        );
     }
     text
 }
@@ -221,6 +226,8 @@ fn line(route: &Route, config: &Config) -> String {
     let names: Vec<_> = signatures.verify.iter().map(|one| &*one.name).collect();
     if !names.is_empty() {
         let _ = write!(text, ", signed by {}", names.join(" or "));
+    } else if route.kind == Kind::Webhook {
+        text.push_str(", from whoever reaches it");
     }
     if let Some(sign) = &signatures.sign {
         let _ = write!(text, ", leaves signed by {}", sign.name);

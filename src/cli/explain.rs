@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::say;
 use crate::config;
 use crate::config::units::read_duration;
 use crate::gateway::explain::{Answer, Request, Supposed, explain};
@@ -90,7 +91,7 @@ fn explained(args: Args) -> Result<bool, String> {
         &supposed,
         now,
     ))?;
-    print!("{said}");
+    say(&said.to_string());
     let released = said
         .answer
         .as_ref()

@@ -10,6 +10,7 @@ use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{EncodePrivateKey, EncodePublicKey, KeypairBytes};
 use zeroize::{Zeroize, Zeroizing};
 
+use super::say;
 use crate::login::SecurityKeys;
 use crate::secret;
 
@@ -47,11 +48,11 @@ pub enum Algorithm {
 pub fn run(args: &Args) -> Result<(), String> {
     let made = Made::new(args)?;
     let Some(path) = &args.out else {
-        print!("{}", *made.key);
+        say(&made.key);
         return Ok(());
     };
     write(path, made.key.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))?;
-    print!("{}", made.public.unwrap_or_default());
+    say(&made.public.unwrap_or_default());
     Ok(())
 }
 

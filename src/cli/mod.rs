@@ -7,6 +7,7 @@ pub mod keygen;
 pub mod run;
 pub mod sign;
 
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -48,6 +49,15 @@ pub fn main() -> ExitCode {
         Command::Keygen(args) => exit(keygen::run(&args)),
         Command::Sign(args) => exit(sign::run(&args)),
         Command::Demo(args) => exit(demo::run(&args)),
+    }
+}
+
+/// Prints to standard output. Whoever closed it (`| head`) has seen enough.
+fn say(text: &str) {
+    if let Err(error) = std::io::stdout().write_all(text.as_bytes())
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        eprintln!("error: {error}");
     }
 }
 

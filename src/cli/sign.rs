@@ -11,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
+use super::say;
 use crate::channel::{Channel, Login};
 use crate::cli::check;
 use crate::config::Config;
@@ -82,7 +83,7 @@ pub fn run(args: &Args) -> Result<(), String> {
         Some(whom) => Signed::logout(args, config.as_ref(), whom, now)?,
         None => Signed::new(args, config.as_ref(), now)?,
     };
-    println!("{signed}");
+    say(&format!("{signed}\n"));
     Ok(())
 }
 

@@ -409,14 +409,14 @@ fn captured(table: &Table<'_>) -> (Vec<(Box<str>, crate::message::Selector)>, Ve
 /// The body of a challenge.
 fn challenging(table: &Table<'_>, names: &[&str], continues: bool) -> Option<Body> {
     let body = body(table, names)?;
-    if !body.text.contains("login_url") {
+    if !body.mentions("login_url") {
         let help = "put {{ login_url }} where the customer can see it";
         table.warn(Wrong::new(
             "the challenge does not say where to log in",
             help,
         ));
     }
-    if body.text.contains("continue_url") && !continues {
+    if body.mentions("continue_url") && !continues {
         let help = "set resume = \"replay\" or \"release\" and an `owner`, or leave it out";
         table.warn(Wrong::new("nothing will ever wait at `continue_url`", help));
     }

@@ -17,6 +17,21 @@ pub(super) struct Body {
     pub(super) text: Box<str>,
 }
 
+impl Body {
+    /// Whether its template has to do with a variable, as far as its text tells.
+    pub(super) fn mentions(&self, variable: &str) -> bool {
+        let gap = |c: char| !(c.is_alphanumeric() || c == '_');
+        let within = |open: &str, close: &str| {
+            let mut parts = self.text.split(open).skip(1);
+            parts.any(|part| {
+                let part = part.split(close).next().unwrap_or_default();
+                part.split(gap).any(|name| name == variable)
+            })
+        };
+        within("{{", "}}") || within("{%", "%}")
+    }
+}
+
 impl Node<'_> {
     /// A text template.
     pub(super) fn template(self, escape: Escape, names: &[&str]) -> Option<Template> {

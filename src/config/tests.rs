@@ -397,7 +397,7 @@ fn the_summary_says_what_proofs_that_count_once_may_take() {
     let uses = |text: &str| {
         let (config, _) = good(text, dir.path());
         let most = 28 * config.single_uses();
-        let line = format!("replay memory at most {most} MiB");
+        let line = format!("memory of proofs that count once: at most {most} MiB");
         let summary = check::summary(&config);
         assert!(summary.contains(&line), "{summary}");
         config.single_uses()

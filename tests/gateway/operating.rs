@@ -155,3 +155,16 @@ fn a_place_that_is_taken_is_said_and_nothing_stays_behind() {
         );
     }
 }
+
+#[test]
+fn who_reads_no_further_breaks_no_command() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = Command::new(env!("CARGO_BIN_EXE_chatgate"))
+        .arg("keygen")
+        .stdout(writer)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success() && said.is_empty(), "{said}");
+}

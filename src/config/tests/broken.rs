@@ -297,6 +297,7 @@ const ERRORS: &[Case] = &[
 
 #[rustfmt::skip]
 const WARNINGS: &[Case] = &[
+    ("text = \"Log in: {{ login_url }} ", "text = \"login_url: ", "does not say where to log in", "{{ login_url }}"),
     ("\"sqlite:tls/chain.pem\"", "«\"sqlite:records.db\"", "no such file yet", ""),
     ("unreachable = \"deny\"", "unreachable = «\"pass\"", "nobody is compared", ""),
     ("\"https://crm.internal/api/\"", "«\"http://crm.internal/api\"", "records over plain http", "https"),

@@ -250,6 +250,7 @@ pub(super) fn page(style: &Style<'_>, status: StatusCode, reason: Reason) -> Rep
             ("later", "later-text")
         }
         Reason::WrongBrowser => ("other-browser", "other-browser-text"),
+        Reason::SubjectChanged => ("other-customer", "other-customer-text"),
         Reason::LoginLevel => ("stronger", "stronger-text"),
         // One text, as there is one code: what the records know stays with them.
         Reason::RecordMissing | Reason::RecordAmbiguous | Reason::RecordMismatch => {
