@@ -37,6 +37,7 @@
 //! | `handover` | the same in an answer, a stream or on a socket: arrived, kept or reported |
 //! | `resend` | requests of these two, sent as all requests are |
 //! | `socket` | WebSockets: a relay that judges message by message |
+//! | `failure` | errors of pingora's, without what a peer sent |
 //! | `patience` | how long clients are waited for |
 //! | `respond` | every answer that chatgate makes itself |
 //! | `cork` | head and body leave for the backend together |
@@ -59,6 +60,7 @@ mod endpoints;
 mod exchange;
 pub mod explain;
 mod facts;
+mod failure;
 mod find;
 mod handover;
 mod head;

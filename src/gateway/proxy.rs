@@ -11,12 +11,13 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::prelude::HttpPeer;
 use pingora::protocols::{ALPN, Digest};
-use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::State;
 use super::cork;
 use super::exchange::Exchange;
+use super::failure;
 use super::head::{self, Fate};
 use super::outgoing;
 use super::patience;
@@ -232,7 +233,7 @@ impl ProxyHttp for Proxy {
         exchange: &mut Self::CTX,
         client_reused: bool,
     ) -> Box<Error> {
-        let mut error = error.more_context(format!("Peer: {peer}"));
+        let mut error = failure::at(error, peer);
         let decided = [WITHHELD, stream::ENDED].contains(error.etype()) || exchange.broken;
         if decided
             || !session.req_header().method.is_idempotent()
@@ -266,7 +267,7 @@ impl ProxyHttp for Proxy {
             && *error.etype() == stream::ENDED
             && let Err(error) = Stream::close(session, exchange).await
         {
-            tracing::debug!(request_id = %exchange.id(), %error, "the customer was gone");
+            tracing::debug!(request_id = %exchange.id(), error = failure::told(&error), "the customer was gone");
         }
         // What is written from here on is not of it.
         Stream::settle(session, exchange).await;
@@ -290,7 +291,7 @@ impl ProxyHttp for Proxy {
             }
         };
         if let Err(error) = written {
-            tracing::debug!(request_id = %exchange.id(), %error, "the customer was gone");
+            tracing::debug!(request_id = %exchange.id(), error = failure::told(&error), "the customer was gone");
         }
         FailToProxy {
             error_code: exchange.own_status.unwrap_or(0),
@@ -308,6 +309,18 @@ impl ProxyHttp for Proxy {
         true
     }
 
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        exchange: &Self::CTX,
+        error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        let error = failure::told(error);
+        tracing::warn!(request_id = %exchange.id(), error, "the upstream is asked once more");
+        true
+    }
+
     async fn logging(
         &self,
         session: &mut Session,
@@ -318,7 +331,7 @@ impl ProxyHttp for Proxy {
             && let Some(held) = exchange.hold.end()
             && let Err(error) = verdict::carry_out(&self.state, session, exchange, *held).await
         {
-            tracing::debug!(request_id = %exchange.id(), %error, "the customer was gone");
+            tracing::debug!(request_id = %exchange.id(), error = failure::told(&error), "the customer was gone");
             session.set_keepalive(None);
             if session.is_http2() {
                 // Otherwise pingora ends the stream as if that were the whole answer.
@@ -329,7 +342,7 @@ impl ProxyHttp for Proxy {
         let status = exchange
             .own_status
             .or_else(|| session.response_written().map(|head| head.status.as_u16()));
-        let line = exchange.line(status, error.map(ToString::to_string));
+        let line = exchange.line(status, error.map(failure::told));
         crate::telemetry::exchanged(&self.state.metrics, &line);
     }
 }

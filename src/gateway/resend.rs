@@ -10,11 +10,13 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{Request, Response, Uri, Version};
+use pingora::BError;
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::failure;
 use super::peer::Peers;
 use crate::channel::{Route, Upstream};
 use crate::outbound::{Bounds, CallError};
@@ -144,7 +146,7 @@ fn written(
             .authority(authority)
             .path_and_query(target)
             .build();
-        head.set_uri(uri.map_err(failed)?);
+        head.set_uri(uri.map_err(|error| CallError::Failed(error.to_string()))?);
         head.set_version(Version::HTTP_2);
         head.remove_header(&HOST);
     } else {
@@ -177,6 +179,6 @@ async fn read(session: &mut HttpSession, max_body: usize) -> Result<Response<Byt
     Ok(answer)
 }
 
-fn failed(error: impl fmt::Display) -> CallError {
-    CallError::Failed(error.to_string())
+fn failed(error: BError) -> CallError {
+    CallError::Failed(failure::told(&error))
 }

@@ -15,8 +15,10 @@ use crate::reason::Reason;
 
 /// Sets the process's log up. `RUST_LOG` overrides the level, target by target.
 pub fn init(json: bool, level: tracing::Level) {
+    // Two of pingora's files quote what a peer sent.
     let directives = format!(
-        "{level},pingora_core=warn,pingora_proxy=warn,pingora_pool=warn,hyper=warn,rustls=warn"
+        "{level},pingora_core=warn,pingora_proxy=warn,pingora_pool=warn,hyper=warn,rustls=warn,\
+         pingora_core::apps::http_app=off,pingora_core::protocols::http::v1::common=off"
     );
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives));
     let builder = tracing_subscriber::fmt()
@@ -71,7 +73,7 @@ pub struct Exchanged<'a> {
     pub status: Option<u16>,
     /// How long it took.
     pub took: Duration,
-    /// What went wrong, in pingora's words.
+    /// What went wrong, in words that hold nothing of what a peer sent.
     pub error: Option<String>,
 }
 

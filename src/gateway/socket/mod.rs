@@ -34,6 +34,7 @@ use pingora::{Error, ErrorType};
 
 use super::State;
 use super::exchange::Exchange;
+use super::failure;
 use super::peer::Peers;
 use crate::channel::Route;
 use crate::reason::Reason;
@@ -127,7 +128,7 @@ async fn open(
     let backend = match shaken.await {
         Ok(Ok(backend)) => backend,
         Ok(Err(error)) => {
-            tracing::warn!(request_id = %exchange.id(), %error, "no socket to the upstream");
+            tracing::warn!(request_id = %exchange.id(), error = failure::told(&error), "no socket to the upstream");
             return Err(Reason::UpstreamUnavailable.into());
         }
         Err(_) => return Err(Reason::UpstreamTimeout.into()),

@@ -1,11 +1,19 @@
 //! Logs and metrics: no secret in them, and nobody writes them but us.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
 use chatgate::time::Clock;
 use serde_json::{Value, json};
 
-use crate::setup::{CANARY, OWNER, bot, channel, continue_url, fresh, login_url, statement};
+use crate::setup::{
+    CANARY, OWNER, bot, channel, channel_to, continue_url, fresh, login_url, statement,
+};
 use crate::support::browser::{parameter, path_of};
-use crate::support::{KEY, Metrics, Process, Request, Site, eventually};
+use crate::support::{KEY, Metrics, Process, Request, Site, WebSocket, eventually};
 
 /// Marks what a customer says.
 const SAID: &str = "said-canary-51c2";
@@ -104,6 +112,86 @@ fn no_secret_token_or_content_is_in_log_or_metrics() {
         "denied",
     ] {
         assert!(log.contains(reason), "the log names no {reason}");
+    }
+}
+
+/// What cannot be read of an answer may be the very thing that is withheld.
+#[test]
+fn no_answer_is_in_the_log_because_it_cannot_be_read() {
+    let garbage = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = garbage.local_addr().unwrap();
+    let held = format!(r#"{{"text":"{CANARY}","authentication_required":true}}"#);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (times, body) = (Arc::clone(&asked), held.clone());
+    thread::spawn(move || {
+        for stream in garbage.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = [0; 4096];
+            let n = stream.read(&mut head).unwrap_or_default();
+            let head = String::from_utf8_lossy(&head[..n]);
+            let ok = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n";
+            let cookie = format!("Set-Cookie: sid={CANARY}\r\n");
+            let answer = match head.split(['/', ' ']).nth(4).unwrap_or_default() {
+                "replay" if times.fetch_add(1, Ordering::SeqCst) == 0 => {
+                    format!("{ok}Content-Length: {}\r\n\r\n{body}", body.len())
+                }
+                "status" => format!("HTTP/1.1 2x0 OK\r\n{cookie}\r\n{body}"),
+                "length" => format!("{ok}Content-Length: {CANARY}\r\n\r\n{body}"),
+                "chunk" => format!("{ok}Transfer-Encoding: chunked\r\n\r\n{CANARY}\r\n{body}"),
+                "short" => format!("{ok}{cookie}Content-Length: 999\r\n\r\n{body}"),
+                "old" => body.clone(),
+                _ => format!("{ok}{cookie}no header: \u{1}\r\n\r\n{body}"),
+            };
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    let upstream = format!("[upstream.bot]\nurl = \"http://{address}\"\n");
+    let tables = format!("{OWNER}[channel.web.websocket]\n");
+    let process = Process::start(&channel_to(&upstream, "resume = \"replay\"", &tables));
+    let site = Site::new(process.at.plain, Clock::system());
+    let mut browser = process.at.browser();
+    for ways in ["head", "status", "length", "chunk", "short", "old"] {
+        let answer = browser.get(&format!("/chat/c1/{ways}"));
+        assert!(answer.status >= 500 && !answer.contains(CANARY), "{ways}");
+    }
+    let challenge = browser.get("/chat/c2/replay");
+    assert_eq!(site.log_in(&login_url(&challenge), "alice").status, 200);
+    let replayed = browser.get(&continue_url(&challenge));
+    assert!(!replayed.contains(CANARY) && asked.load(Ordering::SeqCst) == 2);
+    let socket = WebSocket::ask(process.at.plain, "/chat/c3/ws", &[]);
+    assert!(socket.is_err_and(|answer| answer.status == 502));
+    // A malformed request of the operator's own.
+    let mut admin = TcpStream::connect(process.at.admin).unwrap();
+    let authorization = format!("Authorization: Bearer {SAID}");
+    write!(
+        admin,
+        "GET /metrics HTTP/1.1\r\n{authorization}\r\nno header\r\n\r\n"
+    )
+    .unwrap();
+    let _ = admin.read_to_end(&mut Vec::new());
+
+    browser.get("/nowhere/last");
+    eventually("the log has the last request", || {
+        process.log().contains("no-route").then_some(())
+    });
+    let log = process.end();
+    for secret in [CANARY, SAID] {
+        let line = log.lines().find(|line| line.contains(secret));
+        assert!(line.is_none(), "{line:?}");
+    }
+    let address = address.to_string();
+    for said in [
+        ["Upstream InvalidHTTPHeader", &address, "invalid"],
+        [
+            "the upstream could not be reached",
+            "InvalidHTTPHeader",
+            "invalid",
+        ],
+        ["no socket to the upstream", "InvalidHTTPHeader", "invalid"],
+    ] {
+        let mut lines = log.lines();
+        let whole = |line: &str| said.iter().all(|word| line.contains(word));
+        assert!(lines.any(whole), "{said:?}: {log}");
     }
 }
 
