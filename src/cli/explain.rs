@@ -113,9 +113,10 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 type Headers = Vec<(String, Vec<u8>)>;
 
 /// Reads a request: a request line, headers, an empty line, and all that follows
-/// as the body, whatever `Content-Length` says.
+/// as the body, whatever `Content-Length` says. Chunks are taken apart.
 fn parse_request(bytes: &[u8]) -> Result<Request, String> {
-    let (line, headers, body) = split(bytes)?;
+    let (line, headers, rest) = split(bytes)?;
+    let body = body(&headers, rest)?;
     let mut words = line.split(' ');
     let (Some(method), Some(target), Some(version), None) =
         (words.next(), words.next(), words.next(), words.next())
@@ -137,7 +138,8 @@ fn parse_request(bytes: &[u8]) -> Result<Request, String> {
 
 /// Reads an answer: a status line, headers, an empty line, the body.
 fn parse_answer(bytes: &[u8]) -> Result<Answer, String> {
-    let (line, headers, body) = split(bytes)?;
+    let (line, headers, rest) = split(bytes)?;
+    let body = body(&headers, rest)?;
     let status = line
         .strip_prefix("HTTP/")
         .and_then(|rest| rest.split(' ').nth(1))
@@ -150,7 +152,8 @@ fn parse_answer(bytes: &[u8]) -> Result<Answer, String> {
     })
 }
 
-fn split(bytes: &[u8]) -> Result<(String, Headers, Vec<u8>), String> {
+/// The first line, the headers, and what follows them.
+fn split(bytes: &[u8]) -> Result<(String, Headers, &[u8]), String> {
     let mut rest = bytes;
     let mut line = || {
         let end = rest
@@ -178,9 +181,61 @@ fn split(bytes: &[u8]) -> Result<(String, Headers, Vec<u8>), String> {
             value.get(1..).unwrap_or_default().trim_ascii().to_vec(),
         ));
     }
+    Ok((first, headers, rest))
+}
+
+fn body(headers: &Headers, rest: &[u8]) -> Result<Vec<u8>, String> {
+    if is_chunked(headers) && !rest.trim_ascii().is_empty() {
+        return joined(rest).map_err(|(problem, at)| {
+            format!(
+                "the head says `Transfer-Encoding: chunked`, and the body is not in chunks: \
+                 {problem} at byte {at} of it; take that header out where the chunks are joined \
+                 already"
+            )
+        });
+    }
     // An editor ends a file with a line end that no client sent.
-    let body = rest.strip_suffix(b"\n").unwrap_or(rest);
-    Ok((first, headers, body.to_vec()))
+    Ok(rest.strip_suffix(b"\n").unwrap_or(rest).to_vec())
+}
+
+/// Whether the last coding of the body is `chunked` (RFC 9112, section 6.1).
+fn is_chunked(headers: &Headers) -> bool {
+    let coded = |(name, _): &&(String, Vec<u8>)| name.eq_ignore_ascii_case("transfer-encoding");
+    let codings = headers.iter().rev().find(coded);
+    let last = codings.and_then(|(_, value)| value.rsplit(|byte| *byte == b',').next());
+    last.is_some_and(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"))
+}
+
+/// What is in the chunks (RFC 9112, section 7.1; line ends may be LF), or what is wrong
+/// with them and where. Trailers are passed over.
+fn joined(body: &[u8]) -> Result<Vec<u8>, (&'static str, usize)> {
+    let mut data = Vec::new();
+    let mut at = 0;
+    loop {
+        let rest = body.get(at..).unwrap_or_default();
+        let end = rest.iter().position(|byte| *byte == b'\n');
+        let line = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+        let size = line.split(|byte| *byte == b';').next().unwrap_or_default();
+        let size = std::str::from_utf8(size.trim_ascii())
+            .ok()
+            .filter(|size| size.bytes().all(|byte| byte.is_ascii_hexdigit()))
+            .and_then(|size| usize::from_str_radix(size, 16).ok())
+            .ok_or(("there is no size of a chunk", at))?;
+        if size == 0 {
+            return Ok(data);
+        }
+        let begin = at + line.len() + 1;
+        let chunk = begin.checked_add(size).and_then(|end| body.get(begin..end));
+        let chunk = chunk.ok_or(("a chunk is longer than what is there", at))?;
+        data.extend_from_slice(chunk);
+        at = begin + size;
+        let after = body.get(at..).unwrap_or_default();
+        at += match after {
+            [b'\r', b'\n', ..] => 2,
+            [b'\n', ..] => 1,
+            _ => return Err(("a chunk does not end with its line", at)),
+        };
+    }
 }
 
 #[cfg(test)]
@@ -202,6 +257,48 @@ mod tests {
         assert_eq!(request.body, b"{\"a\":\n1}");
         let answer = parse_answer(b"HTTP/1.1 204 No Content\n\n").unwrap();
         assert_eq!((answer.status, answer.body.len()), (204, 0));
+    }
+
+    #[test]
+    fn chunks_are_taken_apart() {
+        let answer = |coding: &str, body: &str| {
+            let text = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\n\r\n{body}");
+            parse_answer(text.as_bytes()).map(|answer| String::from_utf8(answer.body).unwrap())
+        };
+        for (body, joined) in [
+            (
+                "6\r\n{\"a\":\n\r\n2;x=y\r\n1}\r\n0\r\nX: y\r\n\r\n",
+                "{\"a\":\n1}",
+            ),
+            ("A\n0123456789\n0\n\n", "0123456789"),
+            ("1\r\na\r\n0", "a"),
+            ("0\r\n\r\n", ""),
+            ("", ""),
+        ] {
+            assert_eq!(
+                answer("gzip, Chunked", body).as_deref(),
+                Ok(joined),
+                "{body:?}"
+            );
+        }
+        for (body, problem) in [
+            ("{\"a\":1}\n", "no size of a chunk at byte 0"),
+            ("1\r\na\r\n\r\n", "no size of a chunk at byte 6"),
+            ("1\r\na\r\n", "no size of a chunk at byte 6"),
+            ("+1\r\na\r\n0\r\n", "no size of a chunk at byte 0"),
+            ("9\r\na\r\n0\r\n", "longer than what is there at byte 0"),
+            (
+                "ffffffffffffffff\r\na",
+                "longer than what is there at byte 0",
+            ),
+            ("1\r\nab\r\n0\r\n", "does not end with its line at byte 4"),
+        ] {
+            let said = answer("chunked", body).unwrap_err();
+            assert!(said.contains(problem), "{body:?}: {said}");
+        }
+        assert_eq!(answer("identity", "1\r\na\r\n").as_deref(), Ok("1\r\na\r"));
+        let request = "POST / HTTP/1.1\nTransfer-Encoding: chunked\n\n1\na\n0\n\n";
+        assert_eq!(parse_request(request.as_bytes()).unwrap().body, b"a");
     }
 
     #[test]

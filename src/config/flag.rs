@@ -1,12 +1,13 @@
 //! `[[channel.NAME.flag]]` and `[channel.NAME.inspect]`.
 
-use http::HeaderName;
+use http::{HeaderName, StatusCode};
 
 use super::reader::{Node, Table, Wrong, clean};
 use super::selector::Scope;
 use super::server::Levels;
 use crate::channel::flag::{FlagLevel, JsonCondition};
 use crate::channel::{Flag, Inspection, MediaTypes, Unreadable};
+use crate::message::header::HOP_BY_HOP;
 
 /// All flags of a channel.
 pub(super) fn flags(node: Option<Node<'_>>, levels: &Levels) -> Vec<Flag> {
@@ -27,8 +28,10 @@ pub(super) fn flags(node: Option<Node<'_>>, levels: &Levels) -> Vec<Flag> {
 
 fn flag(table: &Table<'_>, name: Option<Node<'_>>, number: usize, levels: &Levels) -> Option<Flag> {
     let name = name.map_or(Some(format!("flag-{number}").into()), Node::word);
-    let status = table.get("status").map(|node| node.one_or_more());
-    let status = status.map(|nodes| nodes.into_iter().filter_map(Node::status).collect());
+    let statuses = table.get("status");
+    let status = statuses.map(|node| node.one_or_more());
+    let status: Option<Vec<_>> =
+        status.map(|nodes| nodes.into_iter().filter_map(Node::status).collect());
     let header = table.get("header");
     let json = table.get("json");
     let equals = table.get("equals");
@@ -40,6 +43,12 @@ fn flag(table: &Table<'_>, name: Option<Node<'_>>, number: usize, levels: &Level
     }
     if let (Some(equals), None) = (equals, json) {
         equals.error_key("`equals` compares what `json` selects, and there is no `json`");
+    }
+    let bodiless = status.as_deref().is_some_and(are_bodiless);
+    if let Some(statuses) = statuses.filter(|_| json.is_some() && bodiless) {
+        let message = "this flag never holds: answers of this status have no body for `json`";
+        let help = "leave `json` out, or name a status whose answers have a body";
+        statuses.warn(Wrong::new(message, help));
     }
     let stripped = strip.and_then(Node::boolean).unwrap_or(false);
     if let Some(strip) = strip.filter(|_| stripped && header.is_none() && json.is_none()) {
@@ -75,10 +84,28 @@ fn flag(table: &Table<'_>, name: Option<Node<'_>>, number: usize, levels: &Level
     })
 }
 
+/// Whether answers of all these statuses end with their head (RFC 9112, section 6.3).
+fn are_bodiless(statuses: &[StatusCode]) -> bool {
+    let bodiless = |status: &StatusCode| {
+        status.is_informational()
+            || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(status)
+    };
+    !statuses.is_empty() && statuses.iter().all(bodiless)
+}
+
 /// `{ name = "X-Auth-Required", values = ["yes"] }`.
 fn answer_header(node: Node<'_>) -> Option<(HeaderName, Vec<Box<str>>)> {
     let table = node.table()?;
-    let name = table.need("name").and_then(Node::header);
+    let word = table.need("name");
+    let name = word.and_then(Node::header);
+    let known = name.as_ref().map(HeaderName::as_str);
+    let hops = known.is_some_and(|name| HOP_BY_HOP.contains(&name) || name == "upgrade");
+    if let Some(word) = word.filter(|_| hops) {
+        let message = "this flag cannot be relied on: the header belongs to a connection, not \
+                       to the answer, and is lost on the way";
+        let help = "have the backend say it in a header of its own, such as `X-Auth-Required`";
+        word.warn(Wrong::new(message, help));
+    }
     let values = table.get("values").map(Node::one_or_more);
     let values = values
         .unwrap_or_default()
