@@ -1,19 +1,22 @@
 //! Bodies on their way to the backend: managed members and fields off, those of the
 //! verified customer in, every other byte as it was.
 //!
-//! A body in which a managed member could come disguised, in an encoding that hides
-//! it from us but not from the backend, is refused.
+//! A body in which a managed member could come disguised is refused: in an encoding that
+//! hides it from us but not from the backend, or in what is no JSON, but is read as such by
+//! a lenient backend.
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use serde_json::Value;
 
+use super::suspect::Suspect;
 use crate::config::Config;
 use crate::message::coding::Charset;
 use crate::message::form::{self, FormEditor, Kind};
 use crate::message::json::Malformed;
 use crate::message::multipart::{self, MultipartEditor};
+use crate::message::opening::{Opening, may_have_object};
 use crate::message::{MemberPath, edit};
 use crate::reason::Reason;
 
@@ -38,43 +41,78 @@ pub(super) fn edit_body(
     let paths = config.managed_members.paths();
     let edited = match Kind::of(headers).map_err(bad)? {
         Kind::Multipart(boundary) => {
-            multipart::set_fields(body, boundary, paths, members).map_err(bad)?
+            let edited = multipart::set_fields(body, boundary, paths, members);
+            edited.map_err(bad)?.map(Bytes::from)
         }
-        kind if looks_like_object(body) => {
+        kind if Opening::of(body) == Some(b'{') => {
             let edited = edit_text(config, body, members)?;
             let left = edited.as_deref().unwrap_or(body);
-            if kind != Kind::Other && form::set_fields(left, paths, &[]).map_err(bad)?.is_some() {
+            let form = matches!(kind, Kind::Urlencoded | Kind::Unsaid);
+            if form && form::set_fields(left, paths, &[]).map_err(bad)?.is_some() {
                 // JSON to one reader, a form with a managed field to another.
                 return Err(Reason::BadBody);
             }
             return Ok(edited);
         }
-        Kind::Other => return edit_text(config, body, &[]),
+        // It says that it is JSON: not even without a brace may there be a member in it, and
+        // where somebody is to be named it goes on as such, or not at all.
+        Kind::Json if members.is_empty() && !config.managed_members.may_be_in(body) => None,
+        Kind::Json => edit_json(config, body, &[])?,
+        Kind::Other if Opening::is_json(body) => edit_text(config, body, &[])?,
+        Kind::Other => None,
         // An array to one reader, a form with a managed field to another.
-        _ if edit_text(config, body, &[])?.is_some() => return Err(Reason::BadBody),
-        Kind::Urlencoded => form::set_fields(body, paths, members).map_err(bad)?,
-        Kind::Unsaid => form::set_fields(body, paths, &[]).map_err(bad)?,
+        _ if Opening::is_json(body) && edit_text(config, body, &[])?.is_some() => {
+            return Err(Reason::BadBody);
+        }
+        kind => {
+            let says = kind == Kind::Urlencoded;
+            let set = if says { members } else { &[] };
+            let edited = form::set_fields(body, paths, set).map_err(bad)?;
+            let left = edited.as_deref().unwrap_or(body);
+            // What a field was taken from the front of may begin like JSON.
+            let suspect = if says {
+                Opening::is_json
+            } else {
+                may_have_object
+            };
+            if suspect(left) && edit_text(config, left, &[])?.is_some() {
+                return Err(Reason::BadBody);
+            }
+            edited.map(Bytes::from)
+        }
     };
-    Ok(edited.map(Bytes::from))
+    Ok(edited)
 }
 
-/// The same of a text that has no head to say what it is: JSON, if it opens like an object
-/// or an array. In an array, nothing is set.
+/// The same of a text that has no head to say what it is: JSON, if a lenient reader may find
+/// an object in it. In an array, nothing is set.
 pub(super) fn edit_text(
     config: &Config,
     body: &[u8],
     members: &[(&MemberPath, Value)],
 ) -> Result<Option<Bytes>, Reason> {
-    let members = match opening(body) {
-        Some(b'{') => members,
-        Some(b'[') => &[],
-        // A bare value has no members to take out or to set.
-        _ => return Ok(None),
-    };
-    let needless = members.is_empty() && !config.managed_members.may_be_in(body);
-    if config.managed_members.is_empty() || needless {
+    let managed = &config.managed_members;
+    if managed.is_empty() {
         return Ok(None);
     }
+    let members = match Opening::of(body) {
+        Some(b'{') => members,
+        // What is no object has no members to set.
+        _ => &[],
+    };
+    let forged = || body.contains(&b'{') && managed.may_be_in(body);
+    if members.is_empty() && !forged() {
+        return Ok(None);
+    }
+    edit_json(config, body, members)
+}
+
+/// The same of what has to be JSON.
+fn edit_json(
+    config: &Config,
+    body: &[u8],
+    members: &[(&MemberPath, Value)],
+) -> Result<Option<Bytes>, Reason> {
     let value = |path: &MemberPath| {
         let mut set = members.iter();
         set.find(|(member, _)| *member == path)
@@ -98,27 +136,9 @@ fn is_odd(headers: &HeaderMap) -> bool {
     Charset::of(headers) == Charset::Odd
 }
 
-/// Whether the first character that is not blank opens an object, in whatever
-/// encoding: some backends recognise UTF-16 and UTF-32 and would read members
-/// there that the editor does not see. The editor refuses what is not UTF-8.
-fn looks_like_object(body: &[u8]) -> bool {
-    opening(body) == Some(b'{')
-}
-
-/// The first character of a text that is not blank, in whatever encoding.
-pub(super) fn opening(body: &[u8]) -> Option<u8> {
-    body.iter().find(|byte| !leads(byte)).copied()
-}
-
-/// A byte that may stand before the first character: a blank, one of a byte order
-/// mark, the NUL of a wide encoding.
-fn leads(byte: &u8) -> bool {
-    byte.is_ascii_whitespace() || matches!(byte, 0 | 0xef | 0xbb | 0xbf | 0xfe | 0xff)
-}
-
 /// The edit of a request body that streams by on a route that does not read it:
-/// managed members are taken out of a JSON object or array, which is held for that, and
-/// managed fields out of a form, which is not; anything else passes.
+/// managed members are taken out of JSON and what may be read as such, which is held for
+/// that, and managed fields out of a form, which is not; anything else passes.
 #[derive(Default)]
 pub(super) struct BodyEdit {
     armed: bool,
@@ -128,11 +148,11 @@ pub(super) struct BodyEdit {
 /// What a body that streams by turned out to be.
 enum Way {
     /// Nothing yet.
-    Undecided(BytesMut),
-    /// An object or an array, as far as it came.
+    Undecided(BytesMut, Opening),
+    /// JSON, as far as it came.
     Json(BytesMut),
-    /// A form.
-    Form(FormEditor),
+    /// A form, and what is left of it.
+    Form(FormEditor, Suspect),
     /// A multipart.
     Multipart(Box<MultipartEditor>),
     /// Something that has no members.
@@ -141,7 +161,7 @@ enum Way {
 
 impl Default for Way {
     fn default() -> Self {
-        Self::Undecided(BytesMut::new())
+        Self::Undecided(BytesMut::new(), Opening::default())
     }
 }
 
@@ -197,16 +217,17 @@ impl Way {
         let paths = config.managed_members.paths();
         let mut out = Vec::new();
         match self {
-            Self::Undecided(held) => {
+            Self::Undecided(held, opening) => {
                 held.extend_from_slice(&bytes);
-                // What was held before has no opening, or nothing would be held.
-                let way = match (Kind::of(headers).map_err(bad)?, opening(&bytes)) {
+                let way = match (Kind::of(headers).map_err(bad)?, opening.feed(&bytes)) {
                     (Kind::Multipart(boundary), _) => {
                         Self::Multipart(Box::new(MultipartEditor::new(boundary)))
                     }
+                    (Kind::Json, _) | (_, Some(b'{' | b'[')) => Self::Json(BytesMut::new()),
                     (_, None) if !end => return within_cap(held),
-                    (_, Some(b'{' | b'[')) => Self::Json(BytesMut::new()),
-                    (Kind::Urlencoded | Kind::Unsaid, _) => Self::Form(FormEditor::default()),
+                    (kind @ (Kind::Urlencoded | Kind::Unsaid), _) => {
+                        Self::Form(FormEditor::new(paths), Suspect::new(kind == Kind::Unsaid))
+                    }
                     (Kind::Other, _) => Self::Passing,
                 };
                 let held = std::mem::take(held).freeze();
@@ -221,11 +242,12 @@ impl Way {
                 let held = std::mem::take(held).freeze();
                 return Ok(edit_body(config, headers, &held, &[])?.unwrap_or(held));
             }
-            Self::Form(editor) => {
-                editor.push(paths, &bytes, &mut out).map_err(bad)?;
+            Self::Form(editor, suspect) => {
+                editor.push(&bytes, &mut out).map_err(bad)?;
                 if end {
-                    editor.end(paths, &mut out);
+                    editor.end(&mut out);
                 }
+                return suspect.take(config, out, end, STREAMED_JSON_CAP);
             }
             Self::Multipart(editor) => {
                 editor.push(paths, &bytes, &mut out).map_err(bad)?;
@@ -442,28 +464,114 @@ mod tests {
         }
     }
 
+    /// What goes on of a body, read as a whole and streamed in pieces.
+    fn both(kind: &HeaderMap, body: &[u8]) -> [Result<Vec<u8>, Reason>; 2] {
+        let config = config();
+        let whole = edit_body(&config, kind, body, &[]);
+        let whole = whole.map(|edited| edited.map_or(body.to_vec(), Vec::from));
+        let mut edit = BodyEdit::default();
+        edit.arm();
+        let mut on = Vec::new();
+        let pieces = body.chunks(5).map(Some).chain([None]);
+        let streamed = pieces.into_iter().try_for_each(|piece| {
+            let mut chunk = piece.map(Bytes::copy_from_slice);
+            edit.chunk(&config, kind, &mut chunk, piece.is_none())?;
+            on.extend_from_slice(&chunk.unwrap_or_default());
+            Ok(())
+        });
+        [whole, streamed.map(|()| on)]
+    }
+
     #[test]
-    fn an_object_is_one_in_every_encoding() {
-        let text = " \n{\"a\":1}";
-        let wide = |mark: &[u8], unit: fn(u8) -> Vec<u8>| {
-            let bytes = text.bytes().flat_map(unit);
-            mark.iter().copied().chain(bytes).collect::<Vec<u8>>()
-        };
+    fn what_only_a_lenient_reader_takes_for_json_has_no_managed_member() {
+        let forged = std::str::from_utf8(FORGED).unwrap();
+        let bodies = [
+            "/**/",
+            "//x\n",
+            "#x\n",
+            "\u{a0}",
+            "\u{b}",
+            "\u{feff}\u{2028}",
+            ")]}'\n",
+            "\u{1e}",
+        ]
+        .map(|before| format!("{before}{forged}"));
+        let kinds = [
+            "application/json",
+            "application/problem+json",
+            "text/json",
+            "application/json-seq",
+            "application/x-ndjson",
+            "text/plain",
+            "image/png",
+            "application/x-www-form-urlencoded",
+            "",
+        ];
+        for body in &bodies {
+            for name in kinds {
+                let refused = Err(Reason::BadBody);
+                let [whole, streamed] = both(&kind(name), body.as_bytes());
+                assert_eq!((&whole, &streamed), (&refused, &refused), "{body} {name}");
+            }
+        }
+        // Behind what is no blank: lines, and things that only some read as JSON.
         for body in [
-            wide(&[], |b| vec![b]),
-            wide(&[0xef, 0xbb, 0xbf], |b| vec![b]),
-            wide(&[], |b| vec![b, 0]),
-            wide(&[], |b| vec![0, b]),
-            wide(&[0xff, 0xfe], |b| vec![b, 0]),
-            wide(&[0xfe, 0xff], |b| vec![0, b]),
-            wide(&[], |b| vec![0, 0, 0, b]),
-            wide(&[0, 0, 0xfe, 0xff], |b| vec![0, 0, 0, b]),
-            wide(&[0xff, 0xfe, 0, 0], |b| vec![b, 0, 0, 0]),
+            format!("\"x\"\n{forged}"),
+            format!("x {forged}"),
+            "\"é\"\n{metadata:{'customer':1}}".to_owned(),
         ] {
-            assert!(looks_like_object(&body), "{body:?}");
+            for name in ["application/json", "application/x-ndjson", ""] {
+                let refused = Err(Reason::BadBody);
+                let [whole, streamed] = both(&kind(name), body.as_bytes());
+                assert_eq!((&whole, &streamed), (&refused, &refused), "{body} {name}");
+            }
+            let [whole, streamed] = both(&kind("text/plain"), body.as_bytes());
+            assert_eq!(whole.as_deref(), Ok(body.as_bytes()));
+            assert_eq!(streamed.as_deref(), Ok(body.as_bytes()));
         }
-        for body in [&b"[{}]"[..], b"", b"a={", b"\x89PNG{", b"\0\0[{"] {
-            assert!(!looks_like_object(body), "{body:?}");
+        // What a field was taken from the front of.
+        let body = format!("metadata.customer=1&{forged}");
+        for name in ["application/x-www-form-urlencoded", ""] {
+            let [whole, streamed] = both(&kind(name), body.as_bytes());
+            assert_eq!(whole, Err(Reason::BadBody), "{name}");
+            assert_eq!(streamed, Err(Reason::BadBody), "{name}");
         }
+    }
+
+    #[test]
+    fn what_cannot_have_a_managed_member_goes_on() {
+        for (name, body) in [
+            ("application/json", &b"/**/{\"text\":\"hi\"}"[..]),
+            ("application/json", b"\"one\\ncustomer\""),
+            ("application/x-ndjson", b"{\"a\":1}\n{\"a\":2}\n"),
+            ("", b"\"x\"\n{\"text\":\"hi\"}"),
+            ("", b"text=new+customer"),
+            ("", "text=\u{e9} {hi}".as_bytes()),
+            ("", b"\x89PNG\r\n\x1a\n\0{customer"),
+            ("image/png", b"\x89PNG\r\n\x1a\n\0{customer"),
+            ("text/plain", b"new customer {1}"),
+            ("text/plain", b"# title\n\\ customer"),
+        ] {
+            let [whole, streamed] = both(&kind(name), body);
+            assert_eq!(whole.as_deref(), Ok(body), "{name}");
+            assert_eq!(streamed.as_deref(), Ok(body), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_says_that_it_is_json_carries_the_customer_or_does_not_go_on() {
+        let config = config();
+        let path = &config.managed_members.paths()[0];
+        let members = [(path, Value::from("alice"))];
+        for name in ["application/json", "application/vnd.x+json; charset=utf-8"] {
+            for body in ["/**/{}", "hello", "{} {}", "{text:1}"] {
+                let edited = edit_body(&config, &kind(name), body.as_bytes(), &members);
+                assert_eq!(edited, Err(Reason::BadBody), "{body}");
+            }
+            let edited = edit_body(&config, &kind(name), b"[{}]", &members);
+            assert_eq!(edited, Ok(None), "an array names nobody");
+        }
+        let edited = edit_body(&config, &kind("text/plain"), b"hello", &members);
+        assert_eq!(edited, Ok(None));
     }
 }

@@ -20,6 +20,7 @@
 //! | `inject` | managed headers and members off, verified ones on |
 //! | `outgoing` | the head of a request as it goes on |
 //! | `body` | managed members and form fields off a body, verified ones in |
+//! | `suspect` | text that streams by: what could be a managed member to a lenient reader |
 //! | `peer` | how upstreams are reached |
 //! | `head` | what becomes of an answer, decided on its head |
 //! | `hold` | an answer that may be flagged is held back, head and all |
@@ -90,6 +91,7 @@ mod side_call;
 mod signed;
 mod socket;
 mod stream;
+mod suspect;
 mod unflag;
 mod verdict;
 mod webhook;

@@ -286,7 +286,9 @@ impl ProxyHttp for Proxy {
             _ => {
                 let reason = exchange.withheld.unwrap_or_else(|| reason(error));
                 let route = exchange.route().map(|route| &**route);
-                self.state.metrics.failed(route, reason);
+                if reason.status().is_server_error() {
+                    self.state.metrics.failed(route, reason);
+                }
                 exchange.refuse(session, reason).await
             }
         };
@@ -367,8 +369,6 @@ fn reason(error: &Error) -> Reason {
         ErrorSource::Upstream => Reason::UpstreamUnavailable,
         ErrorSource::Downstream if timeout => Reason::BodyTimeout,
         ErrorSource::Downstream => Reason::BadBody,
-        // A body that we read ourselves: pingora's clock may be over before ours.
-        ErrorSource::Unset if *error.etype() == ErrorType::ReadTimedout => Reason::BodyTimeout,
         ErrorSource::Internal | ErrorSource::Unset => Reason::Internal,
     }
 }

@@ -5,6 +5,7 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use pingora::proxy::Session;
+use pingora::{Error, ErrorType};
 
 use super::exchange::Exchange;
 use super::respond;
@@ -90,10 +91,14 @@ pub(super) async fn read_body(
         }
         Ok(Reading::Whole(most)) => most,
     };
-    respond::go_on(session).await?;
     let limit = exchange.config.timeouts.body;
-    let whole = tokio::time::timeout(limit, whole_body(session, most)).await;
-    Ok(match whole.unwrap_or(Ok(Err(Reason::BodyTimeout)))? {
+    let whole = async {
+        respond::go_on(session).await?;
+        whole_body(session, most).await
+    };
+    let whole = tokio::time::timeout(limit, whole).await;
+    let whole = whole.unwrap_or(Ok(Err(Reason::BodyTimeout)));
+    Ok(match whole.map_err(|error| gave_out(error, exchange))? {
         Ok(body) => {
             let headers = &session.req_header().headers;
             exchange.body = Some(route.body(headers, body));
@@ -107,11 +112,11 @@ pub(super) async fn read_body(
 /// `most` bytes, or longer in coming than clients are waited for.
 pub(super) async fn own_body(
     session: &mut Session,
-    exchange: &Exchange,
+    exchange: &mut Exchange,
     most: usize,
 ) -> pingora::Result<Option<Bytes>> {
-    respond::go_on(session).await?;
     let whole = async {
+        respond::go_on(session).await?;
         let mut body = BytesMut::new();
         while let Some(chunk) = session.read_request_body().await? {
             if body.len() + chunk.len() > most {
@@ -122,7 +127,20 @@ pub(super) async fn own_body(
         Ok(Some(body.freeze()))
     };
     let limit = exchange.config.timeouts.body;
-    tokio::time::timeout(limit, whole).await.unwrap_or(Ok(None))
+    let whole = tokio::time::timeout(limit, whole).await;
+    whole
+        .unwrap_or(Ok(None))
+        .map_err(|error| gave_out(error, exchange))
+}
+
+/// The client hung up in the middle of its body, or framed it wrong: its own fault, which
+/// is noted here because who has hung up is not answered.
+fn gave_out(error: Box<Error>, exchange: &mut Exchange) -> Box<Error> {
+    exchange.reason = match error.etype() {
+        ErrorType::ReadTimedout => Reason::BodyTimeout,
+        _ => Reason::BadBody,
+    };
+    error.into_down()
 }
 
 /// The body as a whole, at most `most` bytes of it.

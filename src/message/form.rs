@@ -21,8 +21,11 @@ pub enum Kind {
     Urlencoded,
     /// `multipart/form-data`, or another multipart.
     Multipart(Boundary),
-    /// Nothing: some readers take it for a form.
+    /// Nothing: some readers take it for a form, others for JSON.
     Unsaid,
+    /// JSON, one of its relatives, or lines of it: `application/problem+json`,
+    /// `application/x-ndjson`.
+    Json,
     /// Something else.
     Other,
 }
@@ -45,7 +48,12 @@ impl Kind {
         if start.is_some_and(|start| start.eq_ignore_ascii_case(form)) {
             return Ok(Self::Urlencoded);
         }
-        Ok(Boundary::of(kind)?.map_or(Self::Other, Self::Multipart))
+        let json = |part: &[u8]| part.eq_ignore_ascii_case(b"json");
+        Ok(match Boundary::of(kind)? {
+            Some(boundary) => Self::Multipart(boundary),
+            None if kind.windows(4).any(json) => Self::Json,
+            None => Self::Other,
+        })
     }
 }
 
@@ -60,9 +68,9 @@ pub fn set_fields(
     set: &[(&MemberPath, Value)],
 ) -> Result<Option<Vec<u8>>, Malformed> {
     let mut out = Vec::with_capacity(body.len() + 128);
-    let mut editor = FormEditor::default();
-    editor.push(managed, body, &mut out)?;
-    editor.end(managed, &mut out);
+    let mut editor = FormEditor::new(managed);
+    editor.push(body, &mut out)?;
+    editor.end(&mut out);
     for (name, value) in fields(set) {
         if !out.is_empty() {
             out.push(b'&');
@@ -74,8 +82,9 @@ pub fn set_fields(
 
 /// Takes managed fields out of a form that comes in pieces. Some readers take `;` for
 /// `&`: afterwards there is none for either.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FormEditor {
+    managed: Names,
     place: Place,
     /// The name that is being read.
     name: Vec<u8>,
@@ -98,16 +107,23 @@ enum Place {
 }
 
 impl FormEditor {
+    /// An editor that takes the fields of these members out.
+    pub fn new(managed: &[MemberPath]) -> Self {
+        Self {
+            managed: Names::of(managed),
+            place: Place::default(),
+            name: Vec::new(),
+            separator: None,
+            kept: false,
+            changed: false,
+        }
+    }
+
     /// Takes a piece in and writes what is decided of it.
     ///
     /// # Errors
     /// When a name is too long to be looked at, or is cut in two by a `;` behind a NUL.
-    pub fn push(
-        &mut self,
-        managed: &[MemberPath],
-        mut bytes: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<(), Malformed> {
+    pub fn push(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
         while !bytes.is_empty() {
             let found = match self.place {
                 Place::Name => memchr::memchr3(b'=', b'&', b';', bytes),
@@ -121,24 +137,24 @@ impl FormEditor {
                 Place::Dropped => {}
             }
             match bytes.split_first() {
-                Some((b'=', _)) => self.decide(managed, out),
+                Some((b'=', _)) => self.decide(out),
                 Some((separator, rest)) => {
                     let cut = *separator == b';' && self.place == Place::Name;
-                    if cut && is_twofold(&self.name, managed) {
+                    if cut && self.managed.is_twofold(&self.name) {
                         // To a reader that knows no `;` the name goes on, and to one that
                         // stops at NUL what goes on is the next step of it.
                         return Err(Malformed("the name of a field has two readings".into()));
                     }
-                    self.end(managed, out);
+                    self.end(out);
                     self.place = Place::Name;
                     self.separator = Some(*separator);
                     bytes = rest;
                 }
                 None if self.name.len() > MAX_NAME => {
-                    if may_become_managed(&self.name, managed) {
+                    if self.managed.may_begin_with(&self.name) {
                         return Err(Malformed("the name of a field is too long".into()));
                     }
-                    self.decide(managed, out);
+                    self.decide(out);
                 }
                 None => {}
             }
@@ -147,9 +163,9 @@ impl FormEditor {
     }
 
     /// Ends the form, or the field that is being read.
-    pub fn end(&mut self, managed: &[MemberPath], out: &mut Vec<u8>) {
+    pub fn end(&mut self, out: &mut Vec<u8>) {
         if self.place == Place::Name {
-            self.decide(managed, out);
+            self.decide(out);
         }
     }
 
@@ -158,9 +174,9 @@ impl FormEditor {
         self.changed
     }
 
-    fn decide(&mut self, managed: &[MemberPath], out: &mut Vec<u8>) {
+    fn decide(&mut self, out: &mut Vec<u8>) {
         let name = std::mem::take(&mut self.name);
-        if is_managed(&decoded(&name), managed) {
+        if !self.managed.is_longer_than(&name) && self.managed.has(&decoded(&name)) {
             self.place = Place::Dropped;
             self.changed = true;
             return;
@@ -178,29 +194,77 @@ fn decoded(name: &[u8]) -> String {
     pairs(&name).into_iter().next().unwrap_or_default().0
 }
 
-/// Whether a name that has a NUL in it is none of ours, and could be with what follows.
-fn is_twofold(name: &[u8], managed: &[MemberPath]) -> bool {
-    let text = decoded(name);
-    text.contains('\0') && !is_managed(&text, managed) && may_become_managed(name, managed)
+/// The managed members as names of fields say them, made once for a form: one of many small
+/// fields asks for each of them.
+#[derive(Debug)]
+struct Names {
+    paths: Vec<Name>,
+    /// The fewest bytes that the steps of one have.
+    shortest: usize,
 }
 
-/// Whether more of this name could make it a managed one.
-fn may_become_managed(name: &[u8], managed: &[MemberPath]) -> bool {
-    let name = decoded(name);
-    let steps: Vec<String> = name.split(SEPARATORS).map(step).collect();
-    let Some((last, whole)) = steps.split_last() else {
-        return true;
-    };
-    let whole: Vec<&String> = whole.iter().filter(|step| !step.is_empty()).collect();
-    managed.iter().any(|path| {
-        let wanted = wanted(path);
-        let same = wanted
-            .iter()
-            .zip(&whole)
-            .all(|(wanted, step)| wanted == *step);
-        let next = wanted.get(whole.len());
-        same && next.is_none_or(|next| next.starts_with(last.as_str()))
-    })
+/// A managed member.
+#[derive(Debug)]
+struct Name {
+    steps: Vec<String>,
+    /// As readers see it that mangle.
+    flat: Vec<String>,
+}
+
+impl Names {
+    fn of(managed: &[MemberPath]) -> Self {
+        let name = |path: &MemberPath| Name {
+            steps: path.0.iter().flat_map(|name| steps(name)).collect(),
+            flat: path.0.iter().map(|name| flat(name)).collect(),
+        };
+        let paths: Vec<Name> = managed.iter().map(name).collect();
+        let bytes = |name: &Name| name.steps.iter().map(String::len).sum();
+        Self {
+            shortest: paths.iter().map(bytes).min().unwrap_or_default(),
+            paths,
+        }
+    }
+
+    /// Whether each of them is longer than a name as it is sent can be in any reading.
+    fn is_longer_than(&self, name: &[u8]) -> bool {
+        // Other cases, and what stands for a byte that is none of UTF-8, take at most
+        // three times as much; and an encoded byte takes three.
+        let most = if name.is_ascii() { 1 } else { 3 };
+        name.len().saturating_mul(most) < self.shortest
+    }
+
+    /// Whether a backend may fold a field of this name into one of them, in any case.
+    fn has(&self, name: &str) -> bool {
+        let steps: Vec<String> = steps(name).collect();
+        let mangled = mangled(name);
+        let same = |path: &Name| steps.starts_with(&path.steps) || mangled.starts_with(&path.flat);
+        self.paths.iter().any(same)
+    }
+
+    /// Whether a name that has a NUL in it is none of them, and could be with what follows.
+    fn is_twofold(&self, name: &[u8]) -> bool {
+        let nul = name.contains(&0) || name.windows(3).any(|part| part == b"%00");
+        nul && !self.has(&decoded(name)) && self.may_begin_with(name)
+    }
+
+    /// Whether more of this name could make it one of them.
+    fn may_begin_with(&self, name: &[u8]) -> bool {
+        let name = decoded(name);
+        let steps: Vec<String> = name.split(SEPARATORS).map(step).collect();
+        let Some((last, whole)) = steps.split_last() else {
+            return true;
+        };
+        let whole: Vec<&String> = whole.iter().filter(|step| !step.is_empty()).collect();
+        self.paths.iter().any(|path| {
+            let wanted = &path.steps;
+            let same = wanted
+                .iter()
+                .zip(&whole)
+                .all(|(wanted, step)| wanted == *step);
+            let next = wanted.get(whole.len());
+            same && next.is_none_or(|next| next.starts_with(last.as_str()))
+        })
+    }
 }
 
 /// What separates the names on the way to a member: `metadata[customer]`, `metadata.customer`.
@@ -208,12 +272,7 @@ const SEPARATORS: [char; 3] = ['.', '[', ']'];
 
 /// Whether a backend may fold a field of this name into one of these members, in any case.
 pub fn is_managed(name: &str, managed: &[MemberPath]) -> bool {
-    let steps: Vec<String> = steps(name).collect();
-    let mangled = mangled(name);
-    managed.iter().any(|path| {
-        let flat: Vec<String> = path.0.iter().map(|name| flat(name)).collect();
-        steps.starts_with(&wanted(path)) || mangled.starts_with(&flat)
-    })
+    Names::of(managed).has(name)
 }
 
 /// Whether a backend may take a field or parameter called `other` for `name`, or for a
@@ -227,10 +286,6 @@ pub(super) fn is_alias(other: &str, name: &str) -> bool {
         return other != name && other.eq_ignore_ascii_case(name);
     }
     other != name && (mangled(other).starts_with(&mangled(name)) || steps(other).eq(steps(name)))
-}
-
-fn wanted(path: &MemberPath) -> Vec<String> {
-    path.0.iter().flat_map(|name| steps(name)).collect()
 }
 
 fn steps(name: &str) -> impl Iterator<Item = String> {
@@ -400,13 +455,13 @@ mod tests {
     fn a_name_without_end_is_not_kept_in_memory() {
         let managed = managed();
         let feed = |start: &str, more: &str| {
-            let (mut editor, mut out) = (FormEditor::default(), Vec::new());
-            editor.push(&managed, start.as_bytes(), &mut out)?;
+            let (mut editor, mut out) = (FormEditor::new(&managed), Vec::new());
+            editor.push(start.as_bytes(), &mut out)?;
             for _ in 0..64 {
-                editor.push(&managed, more.repeat(1 << 10).as_bytes(), &mut out)?;
+                editor.push(more.repeat(1 << 10).as_bytes(), &mut out)?;
                 assert!(editor.name.len() <= MAX_NAME + (1 << 10) * more.len());
             }
-            editor.push(&managed, b"=x", &mut out)?;
+            editor.push(b"=x", &mut out)?;
             Ok::<_, Malformed>(out.len())
         };
         assert_eq!(feed("", "a"), Ok(2 + (64 << 10)));
@@ -425,6 +480,19 @@ mod tests {
     }
 
     proptest! {
+        /// What is not looked at because it is too short is in no reading a managed field.
+        #[test]
+        fn a_name_that_is_too_short_is_none(
+            name in prop_oneof!["\\PC{0,12}", "[u%0-9A-FſKİ]{0,9}", "[a-z]{0,8}"],
+            path in prop_oneof!["\\PC{1,6}", "[a-zſKİΐ]{1,5}"],
+        ) {
+            let paths = [MemberPath(vec![path.into()])];
+            let names = Names::of(&paths);
+            if names.is_longer_than(name.as_bytes()) {
+                prop_assert!(!names.has(&decoded(name.as_bytes())));
+            }
+        }
+
         /// In no reading of the result is there a managed field, however the body was
         /// cut; and what is not managed is there, byte for byte and in order.
         #[test]
@@ -456,10 +524,10 @@ mod tests {
             prop_assert_eq!(joined(&text), joined(&expected));
 
             let (one, two) = body.split_at(cut.min(body.len()));
-            let (mut editor, mut out) = (FormEditor::default(), Vec::new());
-            editor.push(&managed, one, &mut out).unwrap();
-            editor.push(&managed, two, &mut out).unwrap();
-            editor.end(&managed, &mut out);
+            let (mut editor, mut out) = (FormEditor::new(&managed), Vec::new());
+            editor.push(one, &mut out).unwrap();
+            editor.push(two, &mut out).unwrap();
+            editor.end(&mut out);
             prop_assert_eq!(out, left);
             prop_assert_eq!(editor.changed(), edited.is_some());
         }

@@ -98,6 +98,10 @@ mod tests {
             r#"{"METADATA":{"CUSTOMER":"alice"}}"#,
             r#"{"metadata":{"cu\u0073tomer":"alice"}}"#,
             r#"{"metadata":{"cuſtomer":"alice"}}"#,
+            r"/**/{'metadata':{'customer':1}}",
+            r"{metadata:{customer:1}}",
+            r"{metadata:{customer:1}}",
+            "{metadata={Customer=1}}",
         ] {
             assert!(managed.may_be_in(body.as_bytes()), "{body}");
         }

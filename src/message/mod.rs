@@ -10,6 +10,7 @@
 //! | [`elements`] | changes the elements of an array |
 //! | [`form`], [`multipart`] | change the fields of forms |
 //! | [`managed`] | tells which bodies have to be looked into for that |
+//! | [`opening`] | tells what lenient readers may take for JSON |
 //! | [`links`] | changes URLs |
 //! | [`header`] | knows which header names are one name in disguise |
 //! | [`target`] | refuses ambiguous paths |
@@ -30,6 +31,7 @@ pub mod managed;
 mod member;
 pub mod multipart;
 pub mod network;
+pub mod opening;
 pub mod records;
 pub mod select;
 pub mod sse;

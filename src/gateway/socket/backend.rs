@@ -4,7 +4,6 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 
-use super::customer::{is_json, perhaps_json};
 use super::ends::{Backend, Customer};
 use super::relay::{Challenged, Relay};
 use crate::channel::Resume;
@@ -16,6 +15,25 @@ use crate::interaction::{Bounds, Interaction, Leg, Level, Withheld};
 use crate::message::websocket::{Close, Event};
 use crate::message::{AnswerView, Body};
 use crate::reason::Reason;
+
+/// Whether a message is JSON that can be flagged, or means to be.
+fn is_json(message: &[u8]) -> bool {
+    matches!(opening(message), Some(b'{' | b'['))
+}
+
+/// The same of the beginning of a message, which may have nothing but blanks in it.
+fn perhaps_json(beginning: &[u8]) -> bool {
+    matches!(opening(beginning), None | Some(b'{' | b'['))
+}
+
+/// The first character that is not blank, in whatever encoding: neither a byte order mark
+/// nor the NUL of a wide one.
+fn opening(message: &[u8]) -> Option<u8> {
+    let leads = |byte: &u8| {
+        byte.is_ascii_whitespace() || matches!(byte, 0 | 0xef | 0xbb | 0xbf | 0xfe | 0xff)
+    };
+    message.iter().find(|byte| !leads(byte)).copied()
+}
 
 impl Relay<'_> {
     /// Hands a message on to the customer, or something in its place, or nothing.

@@ -11,12 +11,13 @@ use super::relay::{Relay, Way};
 use crate::channel::socket::Lapse;
 use crate::channel::{Owner, Unreadable};
 use crate::decision::{self, ForRequest};
-use crate::gateway::body::{edit_text, opening};
+use crate::gateway::body::edit_text;
 use crate::gateway::facts::MAX_INTERACTION_ID;
 use crate::gateway::interactions::{log_in, touch};
 use crate::gateway::side_call::announce;
 use crate::identity::Proof;
 use crate::interaction::{Evidence, Identity, Key, Level};
+use crate::message::opening::{Opening, may_come_to_object, may_have_object};
 use crate::message::websocket::{Close, Event};
 use crate::message::{Body, Selector};
 use crate::reason::Reason;
@@ -25,14 +26,9 @@ use crate::time::Time;
 /// Longest message that is kept, in bytes.
 const REMEMBERED: usize = 64 << 10;
 
-/// Whether a message is JSON that can have members, or means to be.
-pub(super) fn is_json(message: &[u8]) -> bool {
-    matches!(opening(message), Some(b'{' | b'['))
-}
-
-/// The same of the beginning of a message, which may have nothing but blanks in it.
-pub(super) fn perhaps_json(beginning: &[u8]) -> bool {
-    matches!(opening(beginning), None | Some(b'{' | b'['))
+/// Whether a lenient reader may find an object in a message, which is text or not.
+fn may_be_object(message: &[u8], text: bool) -> bool {
+    text && message.contains(&b'{') || may_have_object(message)
 }
 
 impl Relay<'_> {
@@ -47,10 +43,10 @@ impl Relay<'_> {
             Event::Text(message) => (message, true),
             Event::Binary(message) => (message, false),
             Event::Piece(piece) => {
-                // Nobody could take managed members out of it. Some backends read JSON
-                // in binary messages, too.
-                let manages = !self.exchange.config.managed_members.is_empty();
-                if piece.text || manages && piece.first && perhaps_json(&piece.bytes) {
+                // Nobody could take managed members out of it, or see whom it names. Some
+                // backends read JSON in binary messages, too.
+                let matters = self.is_named_in_messages() || self.manages();
+                if piece.text || matters && piece.first && may_come_to_object(&piece.bytes) {
                     self.note(Reason::BodyTooLarge);
                     let close = Close::new(1009, "the message is too long");
                     return self.close(customer, backend, close);
@@ -61,7 +57,7 @@ impl Relay<'_> {
         };
         // A login may have begun or ended since; what follows from it comes first.
         self.look(customer, backend).await;
-        match self.admit(customer, message.clone()).await {
+        match self.admit(customer, message.clone(), text).await {
             Way::On(edited) => {
                 self.note(Reason::Passed);
                 self.remember(&message);
@@ -85,11 +81,16 @@ impl Relay<'_> {
         self.last = kept.then(|| Bytes::copy_from_slice(message));
     }
 
-    /// What of a message goes to the backend.
-    pub(super) async fn admit(&mut self, customer: &Customer<'_>, message: Bytes) -> Way {
-        let read = self.read(&customer.session.req_header().headers, &message);
+    /// What of a message, which is text or not, goes to the backend.
+    pub(super) async fn admit(
+        &mut self,
+        customer: &Customer<'_>,
+        message: Bytes,
+        text: bool,
+    ) -> Way {
+        let read = self.read(&customer.session.req_header().headers, &message, text);
         let way = match read {
-            Ok(first) => self.decide(message, first).await,
+            Ok(first) => self.decide(message, text, first).await,
             Err(reason) => Err(reason),
         };
         way.unwrap_or_else(|reason| {
@@ -108,12 +109,24 @@ impl Relay<'_> {
         })
     }
 
+    /// Whether the interaction is named in messages: what is no JSON to us may name another
+    /// one to a lenient backend.
+    fn is_named_in_messages(&self) -> bool {
+        let selector = self.route.interaction.as_ref();
+        selector.is_some_and(Selector::needs_body)
+    }
+
+    fn manages(&self) -> bool {
+        !self.exchange.config.managed_members.is_empty()
+    }
+
     /// Reads a message. Whether it is the first that names the interaction.
-    fn read(&mut self, headers: &HeaderMap, message: &Bytes) -> Result<bool, Reason> {
-        let named = self.route.interaction.as_ref();
-        let named = named.is_some_and(Selector::needs_body);
-        let matters = named || !self.exchange.config.managed_members.is_empty();
-        if !(matters && is_json(message)) {
+    fn read(&mut self, headers: &HeaderMap, message: &Bytes, text: bool) -> Result<bool, Reason> {
+        let named = self.is_named_in_messages();
+        let object = may_be_object(message, text);
+        let forged = || object && self.exchange.config.managed_members.may_be_in(message);
+        let edited = self.manages() && (Opening::is_json(message) || forged());
+        if !(named && (text || object) || edited) {
             return Ok(false);
         }
         let body = Body::new(message.clone());
@@ -132,7 +145,7 @@ impl Relay<'_> {
         first
     }
 
-    async fn decide(&mut self, message: Bytes, first: bool) -> Result<Way, Reason> {
+    async fn decide(&mut self, message: Bytes, text: bool, first: bool) -> Result<Way, Reason> {
         let now = self.state.clock.now();
         let proof = self.proven(now).map_or(Proof::Absent, Proof::Valid);
         if first {
@@ -175,7 +188,10 @@ impl Relay<'_> {
             .as_ref()
             .map(|injected| injected.members())
             .unwrap_or_default();
-        let edited = edit_text(&self.exchange.config, &message, &members)?;
+        let edited = match may_be_object(&message, text) {
+            true => edit_text(&self.exchange.config, &message, &members)?,
+            false => None,
+        };
         Ok(Way::On(edited.unwrap_or(message)))
     }
 

@@ -96,7 +96,7 @@ impl Relay<'_> {
         let Some(replay) = asked.and_then(|asked| asked.replay) else {
             return;
         };
-        match self.admit(customer, replay).await {
+        match self.admit(customer, replay, true).await {
             Way::On(message) => {
                 self.state.metrics.resumed(&self.channel.name, "replayed");
                 backend.say(&Event::Text(message));

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{challenged, flagged, open, open_with, revoke, usual, with};
-use crate::setup::{CANARY, OWNER};
-use crate::support::Frame;
+use crate::setup::{CANARY, OWNER, channel_to};
+use crate::support::{Frame, Gateway, SocketOrigin};
 
 #[test]
 fn a_flagged_message_waits_for_the_login_on_the_same_socket() {
@@ -149,4 +149,87 @@ interaction = {{ json = "$.user" }}"#
     // One socket, one conversation.
     customer.say_json(&json!({"user": "u2", "text": "statement"}));
     assert_eq!(customer.next().code(), Some(1008));
+}
+
+/// A lenient backend reads what is no JSON.
+#[test]
+fn a_message_that_only_lenient_backends_read_names_nobody_and_forges_nothing() {
+    let tables = format!(
+        r#"{OWNER}[channel.web.websocket]
+max_message = "1KiB"
+[[channel.web.route]]
+kind = "message"
+method = ["GET", "POST"]
+path = "/socket"
+interaction = {{ json = "$.user" }}"#
+    );
+    let (gateway, origin) = with("resume = \"replay\"", &tables);
+    let disguised = [
+        "/**/{\"user\":\"u2\"}",
+        "{user:'u2'}",
+        "\u{a0}{\"user\":\"u2\"}",
+        "\"x\"\n{\"user\":\"u2\"}",
+    ];
+    let (mut customer, mut backend) = open_with(&gateway, &origin, "/socket", &[]);
+    customer.say_json(&json!({"user": "u1"}));
+    assert_eq!(backend.hear_json()["user"], "u1");
+    for text in disguised {
+        customer.say(text);
+        customer.send(&Frame::new(2, text));
+    }
+    customer.say("no JSON");
+    customer.send(&Frame::new(
+        2,
+        "\u{89}PNG no text \u{0}".as_bytes()[1..].to_vec(),
+    ));
+    assert_eq!(
+        backend.next().opcode,
+        2,
+        "what is no text passes, and it alone"
+    );
+    customer.say("2");
+    assert_eq!(backend.hear(), "2");
+    let bad = [("channel", "web"), ("reason", "bad-body")];
+    let dropped = gateway
+        .metrics()
+        .sum("chatgate_socket_messages_total", &bad);
+    assert_eq!(dropped, 2.0 * disguised.len() as f64 + 1.0);
+    let long = format!("/**/{{\"user\":\"u2\",\"a\":\"{}\"}}", "x".repeat(2000));
+    customer.send(&Frame::new(2, long));
+    assert_eq!(customer.next().code(), Some(1009));
+
+    // Where the interaction is known by the handshake, words are words.
+    let (mut customer, mut backend) = open(&gateway, &origin, "c1");
+    for text in disguised {
+        let text = text.replace("\"user\":\"u2\"", "\"metadata\":{\"customer\":\"eve\"}");
+        let text = text.replace("user:'u2'", "metadata:{customer:'eve'}");
+        customer.say(&text);
+        customer.send(&Frame::new(2, text));
+    }
+    for text in ["I am a customer", "2", "42[\"message\",{\"text\":\"hi\"}]"] {
+        customer.say(text);
+        assert_eq!(backend.hear(), text);
+    }
+}
+
+#[test]
+fn a_protocol_of_its_own_passes_where_nothing_is_named_or_set_in_messages() {
+    let origin = SocketOrigin::start();
+    let tables = channel_to(
+        &origin.upstream(),
+        "",
+        &format!("{OWNER}[channel.web.websocket]\n"),
+    );
+    let tables = tables.replace("members = {", "# members = {");
+    let gateway = Gateway::start(&tables);
+    let (mut customer, mut backend) = open(&gateway, &origin, "c1");
+    for text in [
+        "2",
+        "3probe",
+        "42[\"message\",{\"metadata\":{\"customer\":\"\\u0061\"}}]",
+        "/**/{\"metadata\":{\"customer\":1}}",
+    ] {
+        customer.say(text);
+        assert_eq!(backend.hear(), text);
+    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::setup::{CANARY, OWNER, bot, channel, fresh, is_challenge, login_url, usual};
-use crate::support::{Gateway, Origin, Reply, Request};
+use crate::support::{Gateway, Origin, Reply, Request, eventually};
 
 /// Types that a backend may give its JSON; careless ones among them.
 const KINDS: &[&str] = &[
@@ -351,6 +351,75 @@ fn the_clients_copy_of_a_managed_member_is_gone() {
             }
         }
     }
+}
+
+/// Json.NET, Gson, JSON5 and others pass over what JSON does not allow.
+#[test]
+fn what_only_lenient_backends_take_for_json_forges_no_member() {
+    let (gateway, origin) = usual();
+    let forged = r#"{"metadata":{"customer":"spoofed"}}"#;
+    let long = format!("/*{}*/{forged}", "x".repeat(20_000));
+    let bodies = ["/**/", "//x\n", "\u{a0}", "\u{b}", ")]}',\n"].map(|b| format!("{b}{forged}"));
+    for body in bodies.iter().chain([&long, &format!("\"x\"\n{forged}\n")]) {
+        for kind in ["application/json", "application/x-ndjson", ""] {
+            for target in ["/chat/c1/ask", "/plain/x", "/end/c2"] {
+                let request = Request::new("POST", target).body(body.as_bytes());
+                let request = match kind {
+                    "" => request,
+                    kind => request.header("Content-Type", kind),
+                };
+                let answer = gateway.wire().exchange(&request);
+                assert_eq!(
+                    (answer.status, answer.code().as_str()),
+                    (400, "bad-body"),
+                    "{body} {kind} {target}"
+                );
+            }
+        }
+    }
+    assert!(!origin.seen().iter().any(|seen| seen.contains("spoofed")));
+}
+
+#[test]
+fn who_hangs_up_in_the_middle_of_a_body_is_no_failure_of_ours() {
+    let (gateway, origin) = usual();
+    let head = "POST /chat/c1/ask HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\nzz\r\n");
+    let mut wire = gateway.wire();
+    wire.send(&chunked);
+    let answer = wire.answer("POST");
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (400, "bad-body"),
+        "{}",
+        answer.text()
+    );
+
+    let counted = |reason: &str| {
+        let labels = [("channel", "web"), ("reason", reason)];
+        gateway.metrics().sum("chatgate_exchanges_total", &labels)
+    };
+    for (number, framed) in [
+        format!("{head}Content-Length: 50\r\n\r\nabc"),
+        format!("{head}Transfer-Encoding: chunked\r\n\r\n5\r\nab"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let mut wire = gateway.wire();
+        wire.send(framed);
+        wire.finish();
+        assert!(wire.rest().is_empty(), "{framed}");
+        eventually("it is counted as the client's fault", || {
+            (counted("bad-body") >= number as f64 + 2.0).then_some(())
+        });
+    }
+    assert_eq!(counted("internal"), 0.0);
+    let failures = gateway
+        .metrics()
+        .sum("chatgate_upstream_failures_total", &[]);
+    assert_eq!(failures, 0.0);
+    assert_eq!(origin.count(), 0);
 }
 
 /// A stream may have no end: its head decides, at once.
