@@ -77,8 +77,8 @@ reasons! {
     ForeignOrigin "foreign-origin" 403 "Not allowed from this website.";
     /// A WebSocket was asked for in a way that RFC 6455 does not have.
     BadHandshake "bad-handshake" 400 "The WebSocket handshake could not be read.";
-    /// The route needs an interaction id and the request names none.
-    NoInteraction "no-interaction" 400 "The conversation is not named.";
+    /// The interaction id is longer than 512 bytes, so that no interaction is named by it.
+    NoInteraction "no-interaction" 400 "The conversation's id is too long.";
     // ── identity ──────────────────────────────────────────────────────────
     /// The route requires an identity and the request brings no proof.
     ProofMissing "proof-missing" 401 "Authentication is required.";

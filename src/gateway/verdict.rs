@@ -12,6 +12,7 @@ use pingora::{Error, ErrorType};
 use super::State;
 use super::challenge::challenge;
 use super::exchange::Exchange;
+use super::facts::MAX_INTERACTION_ID;
 use super::hold::Held;
 use super::interactions;
 use super::items::{self, Sorted};
@@ -179,6 +180,9 @@ async fn bind(
     let Some(id) = selector.answer(answer)? else {
         return Ok(());
     };
+    if id.len() > MAX_INTERACTION_ID {
+        return Err(Reason::NoInteraction);
+    }
     let key = interaction::Key::new(&route.channel.name, &id);
     let now = state.clock.now();
     let proven = exchange.forward.as_ref().filter(|forward| forward.log_in);
