@@ -8,6 +8,7 @@ use super::server::Levels;
 use crate::channel::flag::{FlagLevel, JsonCondition};
 use crate::channel::{Flag, Inspection, MediaTypes, Unreadable};
 use crate::message::header::HOP_BY_HOP;
+use crate::message::is_bodiless;
 
 /// All flags of a channel.
 pub(super) fn flags(node: Option<Node<'_>>, levels: &Levels) -> Vec<Flag> {
@@ -44,7 +45,9 @@ fn flag(table: &Table<'_>, name: Option<Node<'_>>, number: usize, levels: &Level
     if let (Some(equals), None) = (equals, json) {
         equals.error_key("`equals` compares what `json` selects, and there is no `json`");
     }
-    let bodiless = status.as_deref().is_some_and(are_bodiless);
+    let bodiless = status.as_deref().is_some_and(|statuses: &[StatusCode]| {
+        !statuses.is_empty() && statuses.iter().all(|status| is_bodiless(*status))
+    });
     if let Some(statuses) = statuses.filter(|_| json.is_some() && bodiless) {
         let message = "this flag never holds: answers of this status have no body for `json`";
         let help = "leave `json` out, or name a status whose answers have a body";
@@ -82,15 +85,6 @@ fn flag(table: &Table<'_>, name: Option<Node<'_>>, number: usize, levels: &Level
         observe: observe.unwrap_or(false),
         strip: stripped,
     })
-}
-
-/// Whether answers of all these statuses end with their head (RFC 9112, section 6.3).
-fn are_bodiless(statuses: &[StatusCode]) -> bool {
-    let bodiless = |status: &StatusCode| {
-        status.is_informational()
-            || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(status)
-    };
-    !statuses.is_empty() && statuses.iter().all(bodiless)
 }
 
 /// `{ name = "X-Auth-Required", values = ["yes"] }`.

@@ -2,13 +2,13 @@
 
 use super::candidate::concerns_stream;
 use super::finding::Finding;
-use super::readable::{bodiless, is_unreadable, said_to_stream};
+use super::readable::{is_unreadable, said_to_stream};
 use super::{items, stream};
 use crate::channel::flag::Head;
 use crate::channel::{Channel, Flag, Unreadable};
 use crate::interaction::Level;
 use crate::message::coding::Undecoded;
-use crate::message::{self, AnswerView};
+use crate::message::{self, AnswerView, is_bodiless};
 use crate::reason::Reason;
 
 /// The verdict on an answer.
@@ -65,7 +65,7 @@ pub fn answer(channel: &Channel, answer: &AnswerView<'_>, asker: Asker) -> ForAn
     match verdict {
         ForAnswer::Release { .. }
             if said.is_some()
-                && !bodiless(answer.status)
+                && !is_bodiless(answer.status)
                 && (is_blind(channel, answer) || breaks_off(channel, answer)) =>
         {
             ForAnswer::Block(Reason::AnswerUndecodable)

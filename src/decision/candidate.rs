@@ -1,11 +1,11 @@
 //! What the head of an answer says of how the answer has to be handled.
 
-use super::readable::{bodiless, is_unreadable, passes_by, said_to_stream};
+use super::readable::{is_unreadable, passes_by, said_to_stream};
 use crate::channel::flag::Head;
 use crate::channel::{Channel, Flag};
 use crate::interaction::Level;
-use crate::message::AnswerView;
 use crate::message::stream::Format;
+use crate::message::{AnswerView, is_bodiless};
 
 /// What the head of an answer says of how it has to be handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub fn candidate(channel: &Channel, head: &AnswerView<'_>, level: Level) -> Cand
     if head.status.is_informational() {
         return Candidate::No;
     }
-    if let Some(format) = said_to_stream(head.headers).filter(|_| !bodiless(head.status)) {
+    if let Some(format) = said_to_stream(head.headers).filter(|_| !is_bodiless(head.status)) {
         return match is_unreadable(head.headers) {
             true if concerns_stream(channel, head) => Candidate::Unreadable,
             true => Candidate::No,
@@ -47,12 +47,12 @@ pub fn candidate(channel: &Channel, head: &AnswerView<'_>, level: Level) -> Cand
     }
     if !channel.flags.iter().any(concerns) {
         let readable = !passes_by(channel, head.headers) && !is_unreadable(head.headers);
-        return match channel.link.is_some() && readable && !bodiless(head.status) {
+        return match channel.link.is_some() && readable && !is_bodiless(head.status) {
             true => Candidate::Yes,
             false => Candidate::No,
         };
     }
-    if is_unreadable(head.headers) && !bodiless(head.status) {
+    if is_unreadable(head.headers) && !is_bodiless(head.status) {
         return Candidate::Unreadable;
     }
     Candidate::Yes
@@ -64,7 +64,7 @@ pub fn needed_login(channel: &Channel, head: &AnswerView<'_>, level: Level) -> b
     let flagged = |flag: &Flag| match flag.head(head) {
         Head::No => false,
         Head::Yes => true,
-        Head::Body => !passes_by(channel, head.headers) && !bodiless(head.status),
+        Head::Body => !passes_by(channel, head.headers) && !is_bodiless(head.status),
     };
     level > Level::ANONYMOUS
         && channel
@@ -76,7 +76,7 @@ pub fn needed_login(channel: &Channel, head: &AnswerView<'_>, level: Level) -> b
 /// A stream in which nothing is flagged, or need be looked for, on a route where it ends
 /// with a login.
 pub fn watched(head: &AnswerView<'_>) -> Candidate {
-    match said_to_stream(head.headers).filter(|_| !bodiless(head.status)) {
+    match said_to_stream(head.headers).filter(|_| !is_bodiless(head.status)) {
         None => Candidate::No,
         Some(_) if is_unreadable(head.headers) => Candidate::Opaque,
         Some(format) => Candidate::Stream(format),

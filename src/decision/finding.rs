@@ -1,12 +1,13 @@
 //! What flags find in an answer.
 
-use super::readable::{bodiless, format, is_json, is_unreadable, opens_json, passes_by};
+use super::readable::{format, is_json, is_unreadable, passes_by};
 use super::{items, stream};
 use crate::channel::flag::{FlagLevel, Head};
 use crate::channel::{Channel, Flag, Inspection, Unreadable};
 use crate::interaction::Level;
-use crate::message::AnswerView;
 use crate::message::coding::Undecoded;
+use crate::message::opening::opens_json;
+use crate::message::{AnswerView, is_bodiless};
 use crate::reason::Reason;
 
 /// What a flag finds in an answer.
@@ -73,7 +74,7 @@ impl Flag {
 
     /// Whether the condition on the body holds, or why that cannot be decided.
     fn body(&self, channel: &Channel, answer: &AnswerView<'_>) -> Result<bool, Reason> {
-        let Some(condition) = self.json.as_ref().filter(|_| !bodiless(answer.status)) else {
+        let Some(condition) = self.json.as_ref().filter(|_| !is_bodiless(answer.status)) else {
             return Ok(false);
         };
         if is_unreadable(answer.headers) {

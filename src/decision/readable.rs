@@ -1,16 +1,11 @@
 //! What can be read of an answer's body, and has to be, by what its head says of it.
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue};
 
 use crate::channel::Channel;
 use crate::message::coding::{Charset, Coding};
 use crate::message::stream::Format;
-
-/// Statuses that have no body (RFC 9110, sections 15.3.5, 15.4.5).
-pub(super) fn bodiless(status: StatusCode) -> bool {
-    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-}
 
 /// Whether the head says that the body cannot be read, decoded or not.
 pub(super) fn is_unreadable(headers: &HeaderMap) -> bool {
@@ -51,13 +46,6 @@ pub(super) fn names_json(kind: &str) -> bool {
         let mut parts = kind.as_bytes().windows(word.len());
         parts.any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
     })
-}
-
-/// Whether the body begins like JSON, whatever it is called: lenient readers find
-/// something in what is none.
-pub(super) fn opens_json(body: &[u8]) -> bool {
-    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-    matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
 /// Whether the body is of a type that is not judged.

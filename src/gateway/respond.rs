@@ -14,6 +14,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use crate::channel::Cors;
+use crate::message::is_bodiless;
 use crate::reason::Reason;
 
 /// An answer of chatgate's own.
@@ -161,8 +162,7 @@ pub(super) async fn without_chunks(
     head: &mut ResponseHeader,
 ) -> pingora::Result<()> {
     let method = &session.req_header().method;
-    let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status);
-    if bodiless || method == Method::HEAD || head.status.is_informational() {
+    if is_bodiless(head.status) || method == Method::HEAD {
         return Ok(());
     }
     session.set_ignore_info_resp(true);

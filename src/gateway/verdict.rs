@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::{HeaderValue, Method, Version};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
@@ -23,7 +23,7 @@ use super::unflag::{forget_body, release_head, unflagged};
 use crate::channel::{Channel, Kind, Unreadable};
 use crate::decision::{self, Asker, ForAnswer};
 use crate::interaction::{self, Level};
-use crate::message::{AnswerView, Body};
+use crate::message::{AnswerView, Body, is_bodiless};
 use crate::reason::Reason;
 
 /// Who an answer is for, asked anew for each: a login may have run out, or been
@@ -222,8 +222,7 @@ fn released(
     release_head(channel, &mut head, strip, reason == Reason::Authenticated)?;
     head.set_version(Version::HTTP_11);
     head.remove_header(&TRANSFER_ENCODING);
-    let bodiless = head.status == StatusCode::NO_CONTENT || head.status == StatusCode::NOT_MODIFIED;
-    if !bodiless && !of_head {
+    if !is_bodiless(head.status) && !of_head {
         let length = HeaderValue::from(body.len());
         let mut said = head.headers.get_all(CONTENT_LENGTH).iter();
         // Putting in what is there already costs as much as something new.

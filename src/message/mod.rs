@@ -44,4 +44,4 @@ pub mod websocket;
 pub use json::{Json, JsonPath};
 pub use member::MemberPath;
 pub use select::Selector;
-pub use view::{AnswerView, Body, RequestView};
+pub use view::{AnswerView, Body, RequestView, is_bodiless};

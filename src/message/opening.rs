@@ -1,5 +1,19 @@
-//! How a text begins for readers that are more lenient than JSON is: what they pass over,
-//! and what comes then.
+//! How a text begins: whether it means to be JSON, and whether readers that are more lenient
+//! than JSON is may take it for that.
+
+/// The first character that is not blank, in whatever encoding: neither a byte order mark
+/// nor the NUL of a wide one.
+pub fn first(text: &[u8]) -> Option<u8> {
+    let leads = |byte: &u8| {
+        byte.is_ascii_whitespace() || matches!(byte, 0 | 0xef | 0xbb | 0xbf | 0xfe | 0xff)
+    };
+    text.iter().find(|byte| !leads(byte)).copied()
+}
+
+/// Whether text begins like a JSON object or array, whatever it is called.
+pub fn opens_json(text: &[u8]) -> bool {
+    matches!(first(text), Some(b'{' | b'['))
+}
 
 /// Looks for the first character that means something, in a text that may come in pieces
 /// and in whatever encoding: blanks of every alphabet, control characters, byte order

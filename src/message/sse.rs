@@ -10,7 +10,8 @@ use bytes::{Bytes, BytesMut};
 use memchr::memchr2;
 
 use super::Json;
-use super::stream::{Event, Piece, opens_json};
+use super::opening::opens_json;
+use super::stream::{Event, Piece};
 
 /// A byte order mark.
 pub(super) const BOM: &[u8] = b"\xEF\xBB\xBF";

@@ -172,11 +172,6 @@ impl Piece {
     }
 }
 
-/// Whether text begins like a JSON object or array.
-pub(super) fn opens_json(text: &[u8]) -> bool {
-    matches!(text.trim_ascii_start().first(), Some(b'{' | b'['))
-}
-
 #[cfg(test)]
 pub(crate) mod testing {
     use super::*;

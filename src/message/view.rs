@@ -147,6 +147,12 @@ pub struct RequestView<'a> {
     pub body: Option<&'a Body>,
 }
 
+/// Whether answers of this status end with their head (RFC 9112, section 6.3).
+pub fn is_bodiless(status: StatusCode) -> bool {
+    status.is_informational()
+        || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status)
+}
+
 /// An answer.
 #[derive(Debug)]
 pub struct AnswerView<'a> {

@@ -12,27 +12,15 @@ use crate::gateway::challenge::ask;
 use crate::gateway::kept::withheld;
 use crate::gateway::{link, unflag, verdict};
 use crate::interaction::{Bounds, Interaction, Leg, Level, Withheld};
+use crate::message::opening::{first, opens_json};
 use crate::message::websocket::{Close, Event};
 use crate::message::{AnswerView, Body};
 use crate::reason::Reason;
 
-/// Whether a message is JSON that can be flagged, or means to be.
-fn is_json(message: &[u8]) -> bool {
-    matches!(opening(message), Some(b'{' | b'['))
-}
-
-/// The same of the beginning of a message, which may have nothing but blanks in it.
+/// Whether a message of which this is the beginning may be JSON: that may have nothing but
+/// blanks in it.
 fn perhaps_json(beginning: &[u8]) -> bool {
-    matches!(opening(beginning), None | Some(b'{' | b'['))
-}
-
-/// The first character that is not blank, in whatever encoding: neither a byte order mark
-/// nor the NUL of a wide one.
-fn opening(message: &[u8]) -> Option<u8> {
-    let leads = |byte: &u8| {
-        byte.is_ascii_whitespace() || matches!(byte, 0 | 0xef | 0xbb | 0xbf | 0xfe | 0xff)
-    };
-    message.iter().find(|byte| !leads(byte)).copied()
+    opens_json(beginning) || first(beginning).is_none()
 }
 
 impl Relay<'_> {
@@ -53,7 +41,7 @@ impl Relay<'_> {
                     customer.say(&said);
                 }
             }
-            Event::Binary(message) if is_json(&message) => {
+            Event::Binary(message) if opens_json(&message) => {
                 if let Some(said) = self.judge(message, Event::Binary, customer).await {
                     customer.say(&said);
                 }
