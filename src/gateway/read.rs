@@ -3,7 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
 
@@ -11,7 +11,7 @@ use super::exchange::Exchange;
 use super::respond;
 use crate::channel::{Kind, Route, Unreadable};
 use crate::config::Config;
-use crate::message::Body;
+use crate::message::{Body, form};
 use crate::reason::Reason;
 
 /// Longest body in bytes that pingora keeps to send it on, and that comes in one piece.
@@ -185,12 +185,7 @@ fn passes_unread(route: &Route, length: Option<usize>) -> bool {
 
 /// Whether a body is the form of a browser, as its head says.
 pub(super) fn is_form(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE);
-    let kind = kind.and_then(|kind| kind.to_str().ok()?.split(';').next());
-    kind.is_some_and(|kind| {
-        kind.trim()
-            .eq_ignore_ascii_case("application/x-www-form-urlencoded")
-    })
+    matches!(form::Kind::of(headers), Ok(form::Kind::Urlencoded))
 }
 
 /// The length that a head announces, in bytes.
