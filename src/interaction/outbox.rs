@@ -61,6 +61,11 @@ impl Withheld {
         self.level == Level::ANONYMOUS
     }
 
+    /// Whether it is a notice on this leg.
+    pub(super) fn is_notice_on(&self, leg: &Leg) -> bool {
+        self.is_notice() && self.leg == *leg
+    }
+
     /// Approximate size in bytes, heap included.
     pub fn weight(&self) -> usize {
         let target = match &self.leg {
@@ -154,9 +159,7 @@ impl Outbox {
 
     /// Whether a notice is kept on this leg.
     pub(super) fn has_notice(&self, leg: &Leg) -> bool {
-        self.0
-            .iter()
-            .any(|known| known.is_notice() && known.leg == *leg)
+        self.0.iter().any(|known| known.is_notice_on(leg))
     }
 
     /// Hands out what is asked for, oldest first.

@@ -45,8 +45,7 @@ impl Interaction {
             self.slim();
             return Some(notice);
         }
-        rare.outbox
-            .take(|known| known.is_notice() && known.leg == notice.leg);
+        rare.outbox.take(|known| known.is_notice_on(&notice.leg));
         // It fits: there are no bounds.
         let _ = rare.outbox.put(notice, &ROOMY);
         None
@@ -61,7 +60,7 @@ impl Interaction {
     /// Hands out the notices of a leg, to the owner alone.
     pub fn told(&mut self, leg: &Leg, evidence: Evidence) -> HandedOut {
         match self.owned_by(evidence) {
-            true => self.hand_out(|known| known.is_notice() && known.leg == *leg),
+            true => self.hand_out(|known| known.is_notice_on(leg)),
             false => HandedOut::default(),
         }
     }
