@@ -267,7 +267,7 @@ impl ProxyHttp for Proxy {
             && *error.etype() == stream::ENDED
             && let Err(error) = Stream::close(session, exchange).await
         {
-            tracing::debug!(request_id = %exchange.id(), error = failure::told(&error), "the customer was gone");
+            gone(exchange, &error);
         }
         // What is written from here on is not of it.
         Stream::settle(session, exchange).await;
@@ -293,7 +293,7 @@ impl ProxyHttp for Proxy {
             }
         };
         if let Err(error) = written {
-            tracing::debug!(request_id = %exchange.id(), error = failure::told(&error), "the customer was gone");
+            gone(exchange, &error);
         }
         FailToProxy {
             error_code: exchange.own_status.unwrap_or(0),
@@ -333,7 +333,7 @@ impl ProxyHttp for Proxy {
             && let Some(held) = exchange.hold.end()
             && let Err(error) = verdict::carry_out(&self.state, session, exchange, *held).await
         {
-            tracing::debug!(request_id = %exchange.id(), error = failure::told(&error), "the customer was gone");
+            gone(exchange, &error);
             session.set_keepalive(None);
             if session.is_http2() {
                 // Otherwise pingora ends the stream as if that were the whole answer.
@@ -347,6 +347,12 @@ impl ProxyHttp for Proxy {
         let line = exchange.line(status, error.map(failure::told));
         crate::telemetry::exchanged(&self.state.metrics, &line);
     }
+}
+
+/// Says that an answer could not be written.
+fn gone(exchange: &Exchange, error: &Error) {
+    let error = failure::told(error);
+    tracing::debug!(request_id = %exchange.id(), error, "the customer was gone");
 }
 
 /// Notes why a hook gives an exchange up.
