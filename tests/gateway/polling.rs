@@ -14,30 +14,52 @@ const ITEMS: &str = "[channel.web.items]\nat = \"$.list\"\nid = \"$.id\"\n";
 struct Polled {
     gateway: Gateway,
     ann: Browser,
-    body: Arc<Mutex<String>>,
+    /// Its type, and what it says.
+    says: Arc<Mutex<(String, Vec<u8>)>>,
 }
 
 impl Polled {
     fn new(settings: &str, tables: &str) -> Self {
-        let body = Arc::new(Mutex::new(String::new()));
-        let said = Arc::clone(&body);
+        Self::altered(settings, tables, ("", ""))
+    }
+
+    /// The same with one text in the configuration in place of another.
+    fn altered(settings: &str, tables: &str, (from, to): (&str, &str)) -> Self {
+        let says = Arc::new(Mutex::new((String::new(), Vec::new())));
+        let said = Arc::clone(&says);
         let origin = Origin::start(move |_: &Seen| {
-            Reply::new(200, said.lock().unwrap().clone())
-                .header("Content-Type", "application/json")
+            let (kind, body) = said.lock().unwrap().clone();
+            Reply::new(200, body)
+                .header("Content-Type", &kind)
                 .header("ETag", "\"e\"")
         });
-        let tables = format!("{OWNER}{tables}");
-        let gateway = Gateway::start(&setup::channel(&origin, settings, &tables));
+        let text = setup::channel(&origin, settings, &format!("{OWNER}{tables}"));
+        assert!(text.contains(from));
+        let gateway = Gateway::start(&text.replacen(from, to, 1));
         let ann = gateway.browser();
-        Self { gateway, ann, body }
+        Self { gateway, ann, says }
     }
 
     /// Asks with the backend answering this.
     fn poll(&mut self, body: &str) -> Answer {
-        *self.body.lock().unwrap() = body.into();
+        self.poll_as("application/json", body.as_bytes())
+    }
+
+    /// Asks with the backend answering this, in a charset.
+    fn poll_in(&mut self, charset: &str, body: &[u8]) -> Answer {
+        self.poll_as(&format!("application/json; charset={charset}"), body)
+    }
+
+    fn poll_as(&mut self, kind: &str, body: &[u8]) -> Answer {
+        self.say(kind, body);
         let answer = self.ann.get("/chat/ann/messages");
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer
+    }
+
+    /// The backend answers this from now on.
+    fn say(&self, kind: &str, body: &[u8]) {
+        *self.says.lock().unwrap() = (kind.into(), body.into());
     }
 
     fn log_in(&self, element: &Value) {
@@ -127,7 +149,7 @@ fn what_was_withheld_comes_with_the_next_answer_after_the_login() {
     polled.log_in(&challenge);
 
     // A stranger gets none of it, and takes none of it away.
-    *polled.body.lock().unwrap() = r#"{"list":[]}"#.into();
+    polled.say("application/json", br#"{"list":[]}"#);
     let eve = polled.gateway.browser().get("/chat/ann/messages");
     assert_eq!(eve.text(), r#"{"list":[]}"#);
     // Nor does an answer without the array.
@@ -183,7 +205,7 @@ fn what_readers_differ_in_does_not_pass() {
     );
     let body =
         format!(r#"{{"list":[1],"l\u0069st":[{{"meta":{{"private":1}},"text":"{CANARY}"}}]}}"#);
-    *polled.body.lock().unwrap() = body;
+    polled.say("application/json", body.as_bytes());
     let answer = polled.ann.get("/chat/ann/messages");
     assert_eq!(answer.code(), "answer-malformed", "{}", answer.text());
     // Somebody else's chat stays somebody else's.
@@ -199,32 +221,16 @@ fn what_readers_differ_in_does_not_pass() {
 
 #[test]
 fn what_was_withheld_comes_in_every_charset() {
-    let said = Arc::new(Mutex::new((String::new(), Vec::new())));
-    let says = Arc::clone(&said);
-    let origin = Origin::start(move |_: &Seen| {
-        let (charset, body) = says.lock().unwrap().clone();
-        let kind = format!("application/json; charset={charset}");
-        Reply::new(200, body).header("Content-Type", &kind)
-    });
-    let tables = format!("{OWNER}{ITEMS}");
-    let text = setup::channel(&origin, "resume = \"release\"", &tables);
-    let gateway = Gateway::start(&text);
-    let mut ann = gateway.browser();
-    let mut poll = |charset: &str, body: &[u8]| {
-        *said.lock().unwrap() = (charset.into(), body.to_vec());
-        let answer = ann.get("/chat/ann/messages");
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        answer
-    };
+    let mut polled = Polled::new("resume = \"release\"", ITEMS);
     let flagged =
         "{\"id\":1,\"text\":\"\u{20ac}7 \u{1f389} caf\u{e9}\",\"authentication_required\":true}";
-    let challenge = poll("utf-8", format!(r#"{{"list":[{flagged}]}}"#).as_bytes());
+    let challenge = polled.poll_in("utf-8", format!(r#"{{"list":[{flagged}]}}"#).as_bytes());
     let url = challenge.json()["list"][0]["challenge"].clone();
-    let told = gateway.site.log_in(url.as_str().unwrap(), "alice");
+    let told = polled.gateway.site.log_in(url.as_str().unwrap(), "alice");
     assert_eq!(told.status, 200);
 
     // Here an e with an accent is one byte, and an emoji none at all.
-    let next = poll(
+    let next = polled.poll_in(
         "windows-1252",
         b"{\"list\":[{\"id\":2,\"text\":\"caf\xe9\"}]}",
     );
@@ -232,7 +238,7 @@ fn what_was_withheld_comes_in_every_charset() {
     let wide: Value = serde_json::from_str(&wide).unwrap();
     assert_eq!(wide["list"][0]["text"], "\u{20ac}7 \u{1f389} caf\u{e9}");
     assert_eq!(wide["list"][1]["text"], "caf\u{e9}");
-    let after = poll("utf-8", br#"{"list":[]}"#);
+    let after = polled.poll_in("utf-8", br#"{"list":[]}"#);
     assert_eq!(after.text(), r#"{"list":[]}"#, "once");
 }
 
@@ -240,42 +246,24 @@ fn what_was_withheld_comes_in_every_charset() {
 /// of which nobody knows what the other bytes stand for.
 #[test]
 fn what_is_put_into_a_charset_of_one_byte_is_right_in_each() {
-    let said = Arc::new(Mutex::new((String::new(), Vec::new())));
-    let says = Arc::clone(&said);
-    let origin = Origin::start(move |_: &Seen| {
-        let (charset, body) = says.lock().unwrap().clone();
-        let kind = format!("application/json; charset={charset}");
-        Reply::new(200, body).header("Content-Type", &kind)
-    });
-    let tables = format!("{OWNER}{ITEMS}");
-    let text = setup::channel(&origin, "resume = \"release\"", &tables).replace(
-        "\"challenge\":",
-        "\"text\": \"Schl\u{fc}ssel, \u{20ac}\", \"challenge\":",
-    );
-    let gateway = Gateway::start(&text);
-    let mut ann = gateway.browser();
-    let mut poll = |charset: &str, body: &[u8]| {
-        *said.lock().unwrap() = (charset.into(), body.to_vec());
-        let answer = ann.get("/chat/ann/messages");
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        answer
-    };
+    let text = "\"text\": \"Schl\u{fc}ssel, \u{20ac}\", \"challenge\":";
+    let mut polled = Polled::altered("resume = \"release\"", ITEMS, ("\"challenge\":", text));
     let flagged = |id: u32, text: &[u8]| {
         let before = format!(r#"{{"list":[{{"id":{id},"authentication_required":true,"text":""#);
         [before.as_bytes(), text, br#""}]}"#].concat()
     };
     // Ours: a challenge in place of a message in ASCII.
-    let challenge = poll("windows-1251", &flagged(1, b"plain"));
+    let challenge = polled.poll_in("windows-1251", &flagged(1, b"plain"));
     assert!(challenge.body.is_ascii(), "{}", challenge.text());
     let challenge = challenge.json()["list"][0].clone();
     assert_eq!(challenge["text"], "Schl\u{fc}ssel, \u{20ac}");
     // The backend's, one in UTF-8 and one in that charset.
-    poll("utf-8", &flagged(2, "caf\u{e9}".as_bytes()));
-    let latest = poll("windows-1251", &flagged(3, b"\xcf\xf0\xe8"));
+    polled.poll_in("utf-8", &flagged(2, "caf\u{e9}".as_bytes()));
+    let latest = polled.poll_in("windows-1251", &flagged(3, b"\xcf\xf0\xe8"));
     let url = latest.json()["list"][0]["challenge"].clone();
     let url = url.as_str().unwrap();
-    assert_eq!(gateway.site.log_in(url, "alice").status, 200);
-    let next = poll("windows-1251", br#"{"list":[{"id":4}]}"#);
+    assert_eq!(polled.gateway.site.log_in(url, "alice").status, 200);
+    let next = polled.poll_in("windows-1251", br#"{"list":[{"id":4}]}"#);
     let wide: String = next.body.iter().map(|byte| char::from(*byte)).collect();
     let wide: Value = serde_json::from_str(&wide).unwrap();
     let texts: Vec<_> = (0..3).map(|at| wide["list"][at]["text"].clone()).collect();
@@ -286,36 +274,25 @@ fn what_is_put_into_a_charset_of_one_byte_is_right_in_each() {
 
 #[test]
 fn an_answer_that_cannot_be_made_takes_no_message_with_it() {
-    let body = Arc::new(Mutex::new(String::new()));
-    let said = Arc::clone(&body);
-    let origin = Origin::start(move |_: &Seen| {
-        Reply::new(200, said.lock().unwrap().clone()).header("Content-Type", "application/json")
-    });
-    let tables =
-        format!("{OWNER}{ITEMS}[channel.web.outcome]\ncancel = {{ text = \"No login\" }}\n");
+    let tables = format!("{ITEMS}[channel.web.outcome]\ncancel = {{ text = \"No login\" }}\n");
     // What the backend said is in a header, and not everything can be.
-    let text = setup::channel(&origin, "", &tables).replace(
-        r#"headers = { "X-Challenged" = "{{ level }}" }"#,
-        "headers = { \"X-Challenged\" = \"{{ capture.said }}\" }\n\
-         capture = { said = { answer_json = \"$.said\" } }",
-    );
-    let gateway = Gateway::start(&text);
-    let mut ann = gateway.browser();
-    let mut poll = |text: String| {
-        *body.lock().unwrap() = text;
-        ann.get("/chat/ann/messages")
-    };
-    let challenge = poll(format!(r#"{{"said":"a","list":[{}]}}"#, secret(1)));
+    let header = r#"headers = { "X-Challenged" = "{{ level }}" }"#;
+    let said = "headers = { \"X-Challenged\" = \"{{ capture.said }}\" }\n\
+                capture = { said = { answer_json = \"$.said\" } }";
+    let mut polled = Polled::altered("", &tables, (header, said));
+    let challenge = polled.poll(&format!(r#"{{"said":"a","list":[{}]}}"#, secret(1)));
     let url = list(&challenge)[0]["challenge"].clone();
     let url = url.as_str().unwrap();
-    let told = gateway.site.end(url, "cancel");
+    let told = polled.gateway.site.end(url, "cancel");
     assert_eq!(told.status, 200, "{}", told.text());
 
-    let broken = poll(format!(r#"{{"said":"a\nb","list":[{}]}}"#, secret(2)));
+    let broken = format!(r#"{{"said":"a\nb","list":[{}]}}"#, secret(2));
+    polled.say("application/json", broken.as_bytes());
+    let broken = polled.ann.get("/chat/ann/messages");
     assert_eq!(broken.code(), "challenge-impossible", "{}", broken.text());
-    let next = poll(r#"{"list":[{"id":3}]}"#.into());
+    let next = polled.poll(r#"{"list":[{"id":3}]}"#);
     assert_eq!(list(&next), [json!("No login"), json!({"id": 3})]);
-    let after = poll(r#"{"list":[]}"#.into());
+    let after = polled.poll(r#"{"list":[]}"#);
     assert_eq!(after.text(), r#"{"list":[]}"#, "once");
 }
 

@@ -302,9 +302,8 @@ fn concurrent_look_ups_of_one_session_are_one() {
     }
 }
 
-/// Who asked first may go away: the others get the answer all the same.
-#[test]
-fn an_asker_who_leaves_takes_nothing_along() {
+/// A website that answers once the number is set.
+fn slow() -> (Server, Arc<AtomicUsize>) {
     let go = Arc::new(AtomicUsize::new(0));
     let wait = go.clone();
     let server = Server::start(move |_| {
@@ -316,6 +315,13 @@ fn an_asker_who_leaves_takes_nothing_along() {
             answer(200, r#"{"sub":"alice"}"#)
         }
     });
+    (server, go)
+}
+
+/// Who asked first may go away: the others get the answer all the same.
+#[test]
+fn an_asker_who_leaves_takes_nothing_along() {
+    let (server, go) = slow();
     let session = session(server.url("/"));
     let cache = SessionCache::default();
     run(async {
@@ -332,17 +338,7 @@ fn an_asker_who_leaves_takes_nothing_along() {
 /// An answer that was asked for before the clock was set back would count longer by that.
 #[test]
 fn what_was_asked_before_the_clock_was_set_back_is_not_kept() {
-    let go = Arc::new(AtomicUsize::new(0));
-    let wait = go.clone();
-    let server = Server::start(move |_| {
-        let wait = wait.clone();
-        async move {
-            while wait.load(Ordering::SeqCst) == 0 {
-                tokio::task::yield_now().await;
-            }
-            answer(200, r#"{"sub":"alice"}"#)
-        }
-    });
+    let (server, go) = slow();
     let session = session(server.url("/"));
     let cache = SessionCache::default();
     run(async {

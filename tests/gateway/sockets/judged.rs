@@ -115,17 +115,23 @@ fn nothing_flagged_passes_in_any_disguise() {
     assert_eq!(customer.hear(), "and on");
 }
 
-#[test]
-fn an_interaction_may_be_named_by_the_messages() {
+/// A route whose interaction only its messages name, with this in `websocket`.
+fn named_in_messages(settings: &str) -> (Gateway, SocketOrigin) {
     let tables = format!(
         r#"{OWNER}[channel.web.websocket]
+{settings}
 [[channel.web.route]]
 kind = "message"
 method = ["GET", "POST"]
 path = "/socket"
 interaction = {{ json = "$.user" }}"#
     );
-    let (gateway, origin) = with("resume = \"replay\"", &tables);
+    with("resume = \"replay\"", &tables)
+}
+
+#[test]
+fn an_interaction_may_be_named_by_the_messages() {
+    let (gateway, origin) = named_in_messages("");
     let (mut customer, mut backend) = open_with(&gateway, &origin, "/socket", &[]);
     // Nobody can be asked to log in as long as nobody is named.
     backend.say_json(&flagged("too early"));
@@ -154,16 +160,7 @@ interaction = {{ json = "$.user" }}"#
 /// A lenient backend reads what is no JSON.
 #[test]
 fn a_message_that_only_lenient_backends_read_names_nobody_and_forges_nothing() {
-    let tables = format!(
-        r#"{OWNER}[channel.web.websocket]
-max_message = "1KiB"
-[[channel.web.route]]
-kind = "message"
-method = ["GET", "POST"]
-path = "/socket"
-interaction = {{ json = "$.user" }}"#
-    );
-    let (gateway, origin) = with("resume = \"replay\"", &tables);
+    let (gateway, origin) = named_in_messages("max_message = \"1KiB\"");
     let disguised = [
         "/**/{\"user\":\"u2\"}",
         "{user:'u2'}",
