@@ -1,15 +1,18 @@
 //! Streamed answers: server-sent events and lines of JSON, judged one by one.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
+mod coded;
+mod ends;
+mod withheld;
+
+pub use coded::Gzip;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::setup::{self, CANARY, OWNER};
-use crate::support::login::PLATFORM_KEY;
 use crate::support::{
-    Answer, Browser, Feed, Framing, Gateway, Listener, Origin, Reply, Request, Seen, eventually,
+    Answer, Browser, Feed, Framing, Gateway, Listener, Origin, Reply, Request, Seen,
 };
 
 const EVENTS: &str = "text/event-stream";
@@ -116,174 +119,6 @@ fn old_client(gateway: &Gateway, request: &Request) -> Answer {
     let answer = gateway.wire().exchange_as("1.0", request);
     assert_eq!(answer.header("transfer-encoding"), None);
     answer
-}
-
-#[test]
-fn a_login_counts_for_the_next_event_and_so_does_its_end() {
-    let feed = Feed::start(EVENTS);
-    let (gateway, mut ann, mut stream) = listen(&feed, "");
-    feed.say(flagged());
-    let url = login_url(&stream.event());
-    // What follows does not ask again: the URL that stands in the chat stays good.
-    feed.say(flagged() + "data: x\n\n");
-    assert_eq!(stream.event(), "data: x\n\n");
-    assert_eq!(gateway.site.log_in(&url, "alice").status, 200);
-    feed.say(flagged());
-    let shown = stream.event();
-    assert!(shown.contains(CANARY) && !shown.contains("authentication_required"));
-    assert!(shown.starts_with("event: message\nid: 7\n"), "{shown}");
-
-    // It runs out in the middle of the stream,
-    gateway.clock.advance(Duration::from_secs(30 * 60));
-    feed.say(flagged());
-    let url = login_url(&stream.event());
-    assert_eq!(gateway.site.log_in(&url, "alice").status, 200);
-    feed.say(flagged());
-    assert!(stream.event().contains(CANARY));
-    // and the end of the chat ends it.
-    ann.get("/end/ann");
-    feed.say(flagged());
-    login_url(&stream.event());
-    // A URL that was not used in time is replaced by a new one.
-    gateway.clock.advance(Duration::from_secs(10 * 60));
-    feed.say(flagged());
-    login_url(&stream.event());
-    assert_eq!(
-        stream.heard.len(),
-        String::from_utf8_lossy(&stream.heard).len()
-    );
-}
-
-#[test]
-fn a_stream_can_be_closed_when_a_level_ends() {
-    let feed = Feed::start(EVENTS);
-    let close = "[channel.web.stream]\non_expiry = \"close\"\n\
-                 [channel.web.level_timeouts]\nverified = \"5m\"\n";
-    let (gateway, _ann, mut stream) = listen(&feed, close);
-    feed.say(flagged());
-    let url = login_url(&stream.event());
-    assert_eq!(gateway.site.log_in(&url, "alice").status, 200);
-    feed.say(flagged());
-    assert!(stream.event().contains(CANARY));
-    gateway.clock.advance(Duration::from_secs(5 * 60));
-    feed.say("data: {}\n\n");
-    assert_eq!(stream.rest(), "");
-}
-
-/// Also where nothing is flagged, so that nothing else has to be looked at, and where
-/// nothing can be read.
-#[test]
-fn a_stream_ends_where_its_route_demands_a_login() {
-    let demands = [
-        "enforcement = \"required\"",
-        "enforcement = \"optional\"\nlevel = \"claimed\"",
-        "enforcement = \"optional\"\n[channel.app.stream]\non_expiry = \"close\"",
-        "enforcement = \"required\"\n[channel.app.inspect]\nundecodable = \"release\"\n\
-         [[channel.app.flag]]\nname = \"f\"\njson = \"$.f\"",
-    ];
-    let kinds = [
-        EVENTS,
-        "text/event-stream; charset=iso-8859-1",
-        "text/event-stream\r\nContent-Encoding: x-own",
-    ];
-    let cells = demands
-        .into_iter()
-        .flat_map(|demands| kinds.map(|kind| (demands, kind)));
-    for (demands, kind) in cells {
-        let feed = Feed::start(kind);
-        let tables = format!(
-            "{}[channel.app]\nupstream = \"bot\"\nauthentication_timeout = \"5m\"\n\
-             [[channel.app.identity]]\nname = \"site\"\nkind = \"jwt\"\nfrom = {{ cookie = \"token\" }}\n\
-             keys = [{{ algorithm = \"HS256\", secret = \"{PLATFORM_KEY}\" }}]\nlevel = \"claimed\"\n\
-             [[channel.app.route]]\nkind = \"message\"\npath = \"/app/{{id}}/events\"\n\
-             interaction = {{ path = \"id\" }}\n{demands}\n",
-            setup::channel(&feed.origin, "", OWNER)
-        );
-        let gateway = Gateway::start(&tables);
-        let claims = json!({"sub": "alice", "exp": gateway.clock.now().secs() + 3600});
-        let key = jsonwebtoken::EncodingKey::from_secret(PLATFORM_KEY.as_bytes());
-        let token = jsonwebtoken::encode(&Default::default(), &claims, &key).unwrap();
-        let mut alice = gateway.browser();
-        alice.cookies.insert("token".into(), token);
-        let mut stream = Listener::open(gateway.plain, "/app/c1/events", &alice);
-        feed.say("data: one\n\n");
-        assert_eq!(stream.event(), "data: one\n\n");
-        gateway.clock.advance(Duration::from_secs(5 * 60));
-        feed.say("data: two\n\n");
-        assert_eq!(stream.rest(), "", "{demands} {kind}");
-    }
-}
-
-#[test]
-fn a_stream_can_be_closed_when_its_login_ends() {
-    let feed = Feed::start(EVENTS);
-    let close = "[channel.web.stream]\non_expiry = \"close\"\n";
-    let (gateway, ann, mut stream) = listen(&feed, close);
-    feed.say(flagged());
-    assert_eq!(
-        gateway
-            .site
-            .log_in(&login_url(&stream.event()), "alice")
-            .status,
-        200
-    );
-    feed.say(flagged());
-    assert!(stream.event().contains(CANARY));
-    gateway.clock.advance(Duration::from_secs(30 * 60));
-    feed.say("data: {}\n\n");
-    assert_eq!(stream.rest(), "");
-    // The client comes again, as an anonymous one.
-    let mut again = Listener::open(gateway.plain, "/chat/ann/events", &ann);
-    feed.say("data: {}\n\n");
-    assert_eq!(again.event(), "data: {}\n\n");
-    feed.say(flagged());
-    login_url(&again.event());
-    let counted = gateway.metrics();
-    assert!(
-        counted
-            .text()
-            .contains("chatgate_events_total{channel=\"web\",reason=\"flagged\"}")
-    );
-}
-
-#[test]
-fn a_stream_whose_login_is_over_when_it_ends_has_no_trailers() {
-    let gate = Arc::new(Mutex::new(()));
-    let ends = Arc::clone(&gate);
-    let origin = Origin::start_h2(move |seen: &Seen| match seen.target.ends_with("/events") {
-        true => Reply::new(200, "data: one\n\ndata: two")
-            .header("Content-Type", EVENTS)
-            .framing(Framing::Chunked)
-            .trailer("X-Trailer", CANARY)
-            .gate(&ends),
-        false => setup::answer(seen),
-    });
-    let tables = format!("{OWNER}[channel.web.stream]\non_expiry = \"close\"\n");
-    let gateway = Gateway::start(&setup::channel(&origin, "", &tables));
-    let ann = setup::logged_in(&gateway, "ann");
-    let cookies = ann.cookies.iter();
-    let cookies: Vec<_> = cookies
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    let request = Request::get("/chat/ann/events").header("Cookie", &cookies.join("; "));
-    let closed = gate.lock().unwrap();
-    let mut client = gateway.h2();
-    let answer = std::thread::scope(|scope| {
-        let answer = scope.spawn(|| client.exchange(&request));
-        eventually("the first event is judged", || {
-            let labels = [("channel", "web"), ("reason", "unflagged")];
-            let judged = gateway.metrics().sum("chatgate_events_total", &labels);
-            (judged == 1.0).then_some(())
-        });
-        gateway.clock.advance(Duration::from_secs(30 * 60));
-        drop(closed);
-        answer.join().unwrap()
-    });
-    assert_eq!(
-        (answer.status, answer.text()),
-        (200, "data: one\n\n".into())
-    );
-    assert_eq!(answer.trailers, []);
 }
 
 #[test]
@@ -403,15 +238,6 @@ fn what_cannot_be_judged_or_is_flagged_by_its_head_does_not_begin() {
 }
 
 #[test]
-fn a_coding_that_is_none_ends_a_stream_that_has_begun() {
-    let feed = Feed::start("text/event-stream\r\nContent-Encoding: gzip");
-    let (_gateway, _, mut stream) = listen(&feed, "");
-    assert!(stream.head.starts_with("HTTP/1.1 200"), "{}", stream.head);
-    feed.say(flagged());
-    assert_eq!(stream.rest(), "");
-}
-
-#[test]
 fn a_held_request_may_be_answered_with_a_stream() {
     let origin = Origin::start(|seen: &Seen| {
         let text = match seen.header("x-customer-id") {
@@ -442,107 +268,6 @@ fn a_held_request_may_be_answered_with_a_stream() {
 }
 
 #[test]
-fn what_was_withheld_comes_before_the_next_event_after_the_login() {
-    let feed = Feed::start(EVENTS);
-    let tables = setup::channel(&feed.origin, "resume = \"release\"", OWNER);
-    let gateway = Gateway::start(&tables);
-    let mut ann = gateway.browser();
-    ann.get("/chat/ann/hello");
-    let mut stream = Listener::open(gateway.plain, "/chat/ann/events", &ann);
-    feed.say(flagged());
-    let url = login_url(&stream.event());
-    let second = flagged().replace("id: 7", "id: 8");
-    feed.say(second.clone() + "data: x\n\n");
-    assert_eq!(stream.event(), "data: x\n\n");
-    assert_eq!(gateway.site.log_in(&url, "alice").status, 200);
-
-    // A stranger gets nothing of it, and takes nothing of it away.
-    let mut eve = Listener::open(gateway.plain, "/chat/ann/events", &gateway.browser());
-    feed.say("data: y\n\n");
-    assert_eq!(eve.event(), "data: y\n\n");
-    // It waits for a stream of the owner's, and comes once, in order.
-    let mut again = Listener::open(gateway.plain, "/chat/ann/events", &ann);
-    feed.say("data: z\n\n");
-    for id in ["id: 7", "id: 8"] {
-        let shown = again.event();
-        assert!(shown.contains(id) && shown.contains(CANARY), "{shown}");
-        assert!(!shown.contains("authentication_required"), "{shown}");
-    }
-    assert_eq!(again.event(), "data: z\n\n");
-    feed.say(": ping\n\n");
-    assert_eq!(again.event(), ": ping\n\n");
-}
-
-/// Each stream that is opened says what `body` is then.
-fn retold(tables: &str) -> (Gateway, Browser, Arc<Mutex<String>>) {
-    let body = Arc::new(Mutex::new(String::new()));
-    let said = Arc::clone(&body);
-    let origin = Origin::start(move |_: &Seen| {
-        Reply::new(200, said.lock().unwrap().clone()).header("Content-Type", EVENTS)
-    });
-    let tables = setup::channel(&origin, "resume = \"release\"", &format!("{OWNER}{tables}"));
-    let gateway = Gateway::start(&tables);
-    let ann = gateway.browser();
-    (gateway, ann, body)
-}
-
-#[test]
-fn what_streams_call_the_same_is_the_same_if_it_says_the_same() {
-    let (gateway, mut ann, body) = retold("");
-    *body.lock().unwrap() = flagged();
-    let url = login_url(&ann.get("/chat/ann/events").text());
-    let other = flagged().replace("text\":\"", "text\":\"another ");
-    // It comes again, as to a client that did, and then another one of its name.
-    *body.lock().unwrap() = flagged() + &other;
-    let url = match ann.get("/chat/ann/events").text() {
-        none if none.is_empty() => url,
-        again => login_url(&again),
-    };
-    assert_eq!(gateway.site.log_in(&url, "alice").status, 200);
-    *body.lock().unwrap() = "data: x\n\n".into();
-    let shown = ann.get("/chat/ann/events").text();
-    assert_eq!(shown.matches(CANARY).count(), 2, "{shown}");
-    assert_eq!(shown.matches("another").count(), 1, "{shown}");
-}
-
-#[test]
-fn a_byte_order_mark_stands_at_the_beginning_alone() {
-    let (gateway, mut ann, body) =
-        retold("[[channel.web.flag]]\nname = \"own\"\njson = \"$.own\"\n");
-    let secret = format!("data: {{\"own\":1,\"text\":\"{CANARY}\"}}\n\n");
-    *body.lock().unwrap() = format!("\u{feff}{secret}");
-    let asked = ann.get("/chat/ann/events").text();
-    let url = login_url(asked.trim_start_matches('\u{feff}'));
-    assert_eq!(gateway.site.log_in(&url, "alice").status, 200);
-    *body.lock().unwrap() = "\u{feff}data: x\n\n".into();
-    let shown = ann.get("/chat/ann/events").text();
-    assert_eq!(shown, format!("\u{feff}{secret}data: x\n\n"));
-}
-
-#[test]
-fn a_withheld_message_takes_the_form_of_the_stream_it_comes_on() {
-    let kinds = Arc::new(Mutex::new(EVENTS));
-    let kind = Arc::clone(&kinds);
-    let origin = Origin::start(move |_: &Seen| {
-        let secret = json!({"text": CANARY, "authentication_required": true});
-        let kind = *kind.lock().unwrap();
-        let text = match kind {
-            EVENTS => format!("data: {secret}\r\n\r\n"),
-            _ => "{\"text\":\"plain\"}".into(),
-        };
-        Reply::new(200, text).header("Content-Type", kind)
-    });
-    let gateway = Gateway::start(&setup::channel(&origin, "resume = \"release\"", OWNER));
-    let mut ann = gateway.browser();
-    let url = login_url(&ann.get("/chat/ann/events").text());
-    assert_eq!(gateway.site.log_in(&url, "alice").status, 200);
-    *kinds.lock().unwrap() = "application/x-ndjson";
-    let shown = ann.get("/chat/ann/lines").text();
-    let secret = json!({"text": CANARY});
-    assert_eq!(shown, format!("{secret}\n{{\"text\":\"plain\"}}"));
-}
-
-#[test]
 fn a_backend_that_is_silent_for_longer_than_its_time_limit_is_not_cut() {
     let feed = Feed::start(EVENTS);
     let address = feed.origin.address;
@@ -555,76 +280,4 @@ fn a_backend_that_is_silent_for_longer_than_its_time_limit_is_not_cut() {
     std::thread::sleep(Duration::from_millis(600));
     feed.say("data: still here\n\n");
     assert_eq!(stream.event(), "data: still here\n\n");
-}
-
-/// A stream in a coding that nobody asked for: a customer who was authenticated at its
-/// head is not when the login has run out.
-#[test]
-fn a_coded_stream_is_decoded_and_judged() {
-    for on_expiry in ["anonymous", "close"] {
-        let feed = Feed::start("text/event-stream\r\nContent-Encoding: gzip");
-        let tables = format!("{OWNER}[channel.web.stream]\non_expiry = \"{on_expiry}\"\n");
-        let gateway = Gateway::start(&setup::channel(&feed.origin, "", &tables));
-        let mut ann = gateway.browser();
-        ann.get("/chat/ann/hello");
-        let mut stream = Listener::open(gateway.plain, "/chat/ann/events", &ann);
-        assert!(
-            !stream.head.to_lowercase().contains("content-encoding"),
-            "{}",
-            stream.head
-        );
-        let mut gzip = Gzip::default();
-        let plain = "data: {\"text\":\"one\"}\n\n";
-        feed.say(gzip.next(plain));
-        assert_eq!(stream.event(), plain);
-        feed.say(gzip.next(&flagged()));
-        let url = login_url(&stream.event());
-        assert_eq!(gateway.site.log_in(&url, "alice").status, 200);
-        feed.say(gzip.next(&flagged()));
-        assert!(stream.event().contains(CANARY));
-        gateway.clock.advance(Duration::from_secs(1800));
-        feed.say(gzip.next(&flagged()));
-        if on_expiry == "close" {
-            assert_eq!(stream.rest(), "");
-            continue;
-        }
-        login_url(&stream.event());
-        // What is no gzip any more ends it.
-        feed.say(format!("data: {CANARY}\n\n"));
-        assert_eq!(stream.rest(), "");
-    }
-}
-
-#[test]
-fn a_stream_that_cannot_be_decoded_is_blocked_for_everybody() {
-    let origin = Origin::start(|seen: &Seen| match seen.target.contains("/events") {
-        true => Reply::new(200, CANARY)
-            .header("Content-Type", EVENTS)
-            .header("Content-Encoding", "compress"),
-        false => setup::answer(seen),
-    });
-    let gateway = Gateway::start(&setup::channel(&origin, "", OWNER));
-    let mut ann = setup::logged_in(&gateway, "ann");
-    for browser in [&mut ann, &mut gateway.browser()] {
-        let answer = browser.get("/chat/ann/events");
-        assert_eq!(answer.code(), "answer-undecodable");
-    }
-}
-
-/// A gzip encoder that flushes after each text.
-pub struct Gzip(flate2::write::GzEncoder<Vec<u8>>);
-
-impl Default for Gzip {
-    fn default() -> Self {
-        let level = flate2::Compression::default();
-        Self(flate2::write::GzEncoder::new(Vec::new(), level))
-    }
-}
-
-impl Gzip {
-    pub fn next(&mut self, text: &str) -> Vec<u8> {
-        self.0.write_all(text.as_bytes()).unwrap();
-        self.0.flush().unwrap();
-        std::mem::take(self.0.get_mut())
-    }
 }
