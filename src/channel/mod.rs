@@ -324,6 +324,11 @@ pub struct Items {
 pub struct MediaTypes(pub Vec<Box<str>>);
 
 impl MediaTypes {
+    /// Whether this media type is one of them by its full name.
+    pub fn lists(&self, kind: &str) -> bool {
+        self.0.iter().any(|known| kind.eq_ignore_ascii_case(known))
+    }
+
     /// Whether this media type, without parameters, is one of them.
     pub fn has(&self, kind: &str) -> bool {
         self.0.iter().any(|known| match known.strip_suffix('*') {

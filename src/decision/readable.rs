@@ -48,9 +48,12 @@ pub(super) fn names_json(kind: &str) -> bool {
     })
 }
 
-/// Whether the body is of a type that is not judged.
+/// Whether the body is of a type that is not judged. What calls itself JSON (`image/x+json`)
+/// is not meant by a whole family of types.
 pub(super) fn passes_by(channel: &Channel, headers: &HeaderMap) -> bool {
-    media_type(headers).is_some_and(|kind| channel.inspection.pass_types.has(kind))
+    let types = &channel.inspection.pass_types;
+    let passes = |kind: &str| types.has(kind) && (types.lists(kind) || !names_json(kind));
+    media_type(headers).is_some_and(passes)
 }
 
 /// The media type; `None` unless there is exactly one readable

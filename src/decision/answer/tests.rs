@@ -185,7 +185,11 @@ fn a_stream_that_is_not_in_its_coding_is_withheld_from_everybody() {
 #[test]
 fn types_are_judged_as_configured() {
     let mut channel = channel();
-    channel.inspection.pass_types = MediaTypes(vec!["text/x-log".into(), "model/*".into()]);
+    channel.inspection.pass_types = MediaTypes(
+        ["text/x-log", "model/*", "video/x+json"]
+            .map(Box::from)
+            .into(),
+    );
     channel.inspection.json_types = MediaTypes(vec!["text/plain".into()]);
     let withheld = ForAnswer::Block(Reason::ChallengeImpossible);
     let malformed = ForAnswer::Block(Reason::AnswerMalformed);
@@ -197,6 +201,10 @@ fn types_are_judged_as_configured() {
     for (kind, body, verdict) in [
         ("text/x-log; charset=utf-8", flagged, &released),
         ("Model/obj", flagged, &released),
+        // What calls itself JSON is not one of a family, but may be named.
+        ("model/json", flagged, &withheld),
+        ("Model/x+JSON", flagged, &withheld),
+        ("video/x+json", flagged, &released),
         ("text/x-logs", flagged, &withheld),
         ("image/png", flagged, &withheld),
         ("text/plain", "protected", &malformed),
