@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use http::header::{AUTHORIZATION, COOKIE};
 use pingora::Error;
 use pingora::proxy::Session;
 
@@ -122,8 +123,12 @@ async fn walk(
     signed::check(&state.caches, &route, headers, body, now)?;
 
     if unproven {
-        // The backend answers its own preflights, which carry neither cookie nor
-        // proof. Its answer is judged all the same.
+        // The backend answers its own preflights. Those of browsers carry neither cookie
+        // nor credentials, and no other does behind us; what it says is judged all the same.
+        let head = session.req_header_mut();
+        head.remove_header(&COOKIE);
+        head.remove_header(&AUTHORIZATION);
+        let headers = &session.req_header().headers;
         exchange.forward = Some(Forward::anonymous(route.kind));
         edit(exchange, headers, now)?;
         return Ok(Step::Forward);

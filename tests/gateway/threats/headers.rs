@@ -408,3 +408,22 @@ fn a_preflight_of_a_message_brings_no_content() {
         .header("Access-Control-Request-Method", "GET");
     assert!(!browser.send(preflight).contains(CANARY));
 }
+
+/// A preflight goes on where its request would have to prove something.
+#[test]
+fn a_preflight_carries_neither_cookie_nor_credentials() {
+    let route = "[[channel.web.route]]\nkind = \"message\"\nmethod = \"POST\"\n\
+                 path = \"/posts/{id}\"\ninteraction = { path = \"id\" }\n";
+    let origin = setup::bot();
+    let gateway = Gateway::start(&channel(&origin, "", &format!("{OWNER}{route}")));
+    let preflight = Request::new("OPTIONS", "/posts/c1")
+        .header("Origin", "http://x.example")
+        .header("Access-Control-Request-Method", "POST")
+        .header("Cookie", "sid=alice")
+        .header("Authorization", "Bearer alice");
+    gateway.browser().send(preflight);
+    let seen = origin.last();
+    assert_eq!(seen.method, "OPTIONS");
+    assert_eq!(seen.header("cookie"), None);
+    assert_eq!(seen.header("authorization"), None);
+}
