@@ -111,9 +111,15 @@ impl JsonPath {
 
     /// The name, when this is the path of a member at the top: `$.name`.
     pub(crate) fn top_member(&self) -> Option<&str> {
-        let name = self.text.strip_prefix("$.")?;
+        self.dotted().filter(|names| !names.contains('.'))
+    }
+
+    /// The names, when this is the path of a member by names alone: `$.a.name` is `a.name`.
+    pub(crate) fn dotted(&self) -> Option<&str> {
+        let names = self.text.strip_prefix("$.")?;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        name.bytes().all(plain).then_some(name)
+        let name = |name: &str| !name.is_empty() && name.bytes().all(plain);
+        names.split('.').all(name).then_some(names)
     }
 
     /// A cheap look at the raw bytes: `false` means that the query certainly

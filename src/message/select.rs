@@ -120,25 +120,38 @@ impl Source {
                 let mut values = raw_cookies(request.headers, name);
                 let value = values.next();
                 match (value, values.next()) {
-                    (Some(value), None) => text(value).map(Some),
+                    (Some(value), None) => cookie(value).map(Some),
                     (None, _) => Ok(None),
                     (Some(_), Some(_)) => Err(Reason::AmbiguousValue),
                 }
             }
-            Self::Json(path) => match request.body {
-                Some(body) if is_form(request.headers) && body.json().is_err() => Ok(None),
-                body => member(body, path, Names::AnyCase),
-            },
+            Self::Json(path) => {
+                let found = match request.body {
+                    Some(body) if is_form(request.headers) && body.json().is_err() => None,
+                    body => member(body, path, Names::AnyCase)?,
+                };
+                match request
+                    .query
+                    .and_then(|query| Some((query, path.dotted()?)))
+                {
+                    Some((query, name)) => unrivalled(found, query, name),
+                    None => Ok(found),
+                }
+            }
             Self::Form(name) => {
                 let body = request.body.map_or(&[][..], |body| body.bytes());
-                match Kind::of(request.headers) {
-                    _ if body.is_empty() => Ok(None),
-                    Err(_) => Err(Reason::BadBody),
-                    Ok(Kind::Multipart(boundary)) => multipart::field(body, boundary, name),
+                let found = match Kind::of(request.headers) {
+                    _ if body.is_empty() => None,
+                    Err(_) => return Err(Reason::BadBody),
+                    Ok(Kind::Multipart(boundary)) => multipart::field(body, boundary, name)?,
                     Ok(_) => parameter(
                         std::str::from_utf8(body).map_err(|_| Reason::BadBody)?,
                         name,
-                    ),
+                    )?,
+                };
+                match request.query {
+                    Some(query) => unrivalled(found, query, name),
+                    None => Ok(found),
                 }
             }
             Self::AnswerHeader(_) | Self::AnswerJson(_) => Ok(None),
@@ -179,6 +192,18 @@ fn parameter(query: &str, name: &str) -> Result<Option<String>, Reason> {
     only(named.map(|(_, value)| value))
 }
 
+/// What was found in a body, unless the query says something else: many frameworks put
+/// both into one table, and either may win there.
+fn unrivalled(found: Option<String>, query: &str, name: &str) -> Result<Option<String>, Reason> {
+    if found.is_none() {
+        return Ok(None);
+    }
+    match parameter(query, name)? {
+        rival @ Some(_) if rival != found => Err(Reason::AmbiguousValue),
+        _ => Ok(found),
+    }
+}
+
 /// Whether a reader that takes `;` for `&` finds another parameter of this name.
 fn is_cut(query: &str, name: &str) -> bool {
     let named = |pair: &str| {
@@ -196,6 +221,21 @@ fn header(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Reas
         (Some(line), None) => text(line.as_bytes().trim_ascii()).map(Some),
         (Some(_), Some(_)) => Err(Reason::AmbiguousValue),
     }
+}
+
+/// A cookie's value, without quotes around it (RFC 6265, section 4.1.1) and decoded, as many
+/// readers have it: two spellings of one value are the same to them, and so to us.
+fn cookie(bytes: &[u8]) -> Result<String, Reason> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Reason::AmbiguousValue)?;
+    let quoted = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'));
+    let text = quoted.unwrap_or(text);
+    if text.contains(['"', '\\']) {
+        return Err(Reason::AmbiguousValue);
+    }
+    let value = only([decode(text).into_owned()].into_iter())?;
+    Ok(value.unwrap_or_default())
 }
 
 fn text(bytes: &[u8]) -> Result<String, Reason> {

@@ -109,6 +109,15 @@ fn duplicate_cookies_are_ambiguous_wherever_they_stand() {
     assert_eq!(one.header("cookie", "sid=x").select(cookie()), AMBIGUOUS);
     let broken = Request::default().header("cookie", "a=b");
     assert_eq!(broken.select(cookie()), Ok(None));
+    // One value in the spellings that readers take for it, or none.
+    for value in ["victim", "\"victim\"", "%76ictim", "\"vict%69m\""] {
+        let request = Request::default().header("cookie", &format!("sid={value}"));
+        assert_eq!(request.select(cookie()), found("victim"), "{value}");
+    }
+    for value in ["\"vict\\151m\"", "\"victim", "vic\"tim", "%ff"] {
+        let request = Request::default().header("cookie", &format!("sid={value}"));
+        assert_eq!(request.select(cookie()), AMBIGUOUS, "{value}");
+    }
 }
 
 #[test]
@@ -371,4 +380,51 @@ fn the_short_way_is_taken() {
             "{other}"
         );
     }
+}
+
+/// Frameworks put query and body into one table.
+#[test]
+fn a_query_says_nothing_else_than_the_body() {
+    let form = || Request::default().header("content-type", "application/x-www-form-urlencoded");
+    for (request, source) in [
+        (
+            form().body("sender=mine&chat%5Bid%5D=mine"),
+            Source::Form("sender".into()),
+        ),
+        (
+            Request::default().body(r#"{"sender":"mine"}"#),
+            json("$.sender"),
+        ),
+    ] {
+        for (query, said) in [
+            (None, found("mine")),
+            (Some("x=1"), found("mine")),
+            (Some("sender=mine"), found("mine")),
+            (Some("sender=victim"), AMBIGUOUS),
+            (Some("Sender=victim"), AMBIGUOUS),
+            (Some("sender%5B%5D=victim"), AMBIGUOUS),
+            (Some("x=1;sender=victim"), AMBIGUOUS),
+        ] {
+            let request = Request {
+                query,
+                headers: request.headers.clone(),
+                body: request
+                    .body
+                    .as_ref()
+                    .map(|body| Body::new(body.bytes().clone())),
+                ..Request::default()
+            };
+            assert_eq!(request.select([source.clone()]), said, "{query:?}");
+        }
+    }
+    let nested = |query| Request {
+        query: Some(query),
+        ..Request::default().body(r#"{"chat":{"id":"mine"}}"#)
+    };
+    assert_eq!(nested("chat=1").select([json("$.chat.id")]), found("mine"));
+    let rival = nested("chat[id]=victim").select([json("$.chat.id")]);
+    assert_eq!(rival, AMBIGUOUS);
+    // Nothing in the body: the next source may be the query.
+    let both = [json("$.none"), Source::Query("none".into())];
+    assert_eq!(nested("none=x").select(both), found("x"));
 }
