@@ -367,7 +367,10 @@ mod tests {
         let text = std::str::from_utf8(FORGED).unwrap();
         let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
         let json = "application/json";
+        let mut coded = kind(json);
+        coded.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         for (kind, body) in [
+            (coded, FORGED.to_vec()),
             (kind(json), wide.clone()),
             (kind("text/plain"), wide),
             (
@@ -519,6 +522,8 @@ mod tests {
             format!("\"x\"\n{forged}"),
             format!("x {forged}"),
             "\"é\"\n{metadata:{'customer':1}}".to_owned(),
+            // In pieces, a character before it is cut in two.
+            format!("a=xyé {forged}"),
         ] {
             for name in ["application/json", "application/x-ndjson", ""] {
                 let refused = Err(Reason::BadBody);
@@ -535,6 +540,32 @@ mod tests {
             let [whole, streamed] = both(&kind(name), body.as_bytes());
             assert_eq!(whole, Err(Reason::BadBody), "{name}");
             assert_eq!(streamed, Err(Reason::BadBody), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_held_of_a_body_that_streams_is_not_without_end() {
+        let config = config();
+        for (name, start, more) in [
+            ("application/json", "[", "1,"),
+            ("text/plain", "[", "1,"),
+            ("text/plain", "", " "),
+            ("", "a={", "x"),
+            (
+                "application/x-www-form-urlencoded",
+                "metadata.customer=&{a=",
+                "x",
+            ),
+        ] {
+            let kind = kind(name);
+            let mut edit = BodyEdit::default();
+            edit.arm();
+            let piece = Bytes::from(more.repeat((STREAMED_JSON_CAP >> 4) / more.len()));
+            let pieces = std::iter::once(Bytes::from(start)).chain(vec![piece; 17]);
+            let verdict = pieces
+                .into_iter()
+                .try_for_each(|piece| edit.chunk(&config, &kind, &mut Some(piece), false));
+            assert_eq!(verdict, Err(Reason::BodyTooLarge), "{name} {start}");
         }
     }
 

@@ -162,6 +162,43 @@ interaction = {{ answer_json = "$.conversationId" }}
 }
 
 #[test]
+fn an_interaction_whose_name_is_too_long_is_none() {
+    let origin = Origin::start(|seen: &Seen| match seen.target.strip_prefix("/open/") {
+        Some(length) => {
+            let id = "c".repeat(length.parse().unwrap());
+            Reply::json(&json!({"conversationId": id, "token": CANARY}))
+        }
+        None => answer(seen),
+    });
+    let tables = format!(
+        r#"{OWNER}{JWT}{}
+[[channel.web.route]]
+kind = "pre-chat"
+path = "/open/{{length}}"
+interaction = {{ answer_json = "$.conversationId" }}
+"#,
+        start("required")
+    );
+    let gateway = Gateway::start(&channel(&origin, "", &tables));
+    let open = |target: &str| {
+        let request = with_proof(target, &proof(&gateway, "alice"));
+        gateway.browser().send(request)
+    };
+    let named = |length| format!("/start/{}", "c".repeat(length));
+    assert_eq!(open(&named(511)).status, 200);
+    assert_eq!(open("/open/512").status, 200);
+    origin.clear();
+    let refused = open(&named(513));
+    assert_eq!((refused.status, &*refused.code()), (400, "no-interaction"));
+    assert_eq!(origin.count(), 0);
+    let refused = open("/open/513");
+    assert_eq!((refused.status, &*refused.code()), (400, "no-interaction"));
+    assert!(!refused.contains(CANARY));
+    let kept = gateway.metrics().sum("chatgate_interactions", &[]);
+    assert_eq!(kept, 2.0);
+}
+
+#[test]
 fn a_hash_of_the_identifier_proves_it() {
     let origin = backend();
     let tables = format!(

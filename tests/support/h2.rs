@@ -152,11 +152,17 @@ impl Client {
     /// Sends a request and reads its answer; a stream that was reset before the
     /// head came yields status 0.
     pub fn exchange(&mut self, request: &Request) -> Answer {
+        self.exchange_hearing(request, || ())
+    }
+
+    /// The same; `heard` is told of each piece of the body.
+    pub fn exchange_hearing(&mut self, request: &Request, heard: impl FnMut()) -> Answer {
         let mut answer = Answer {
             version: "HTTP/2".into(),
             ..Answer::default()
         };
-        let work = exchange(&mut self.requests, &self.authority, request, &mut answer);
+        let (requests, authority) = (&mut self.requests, &self.authority);
+        let work = exchange(requests, authority, request, &mut answer, heard);
         let result = self
             .runtime
             .block_on(async { tokio::time::timeout(PATIENCE, work).await });
@@ -170,6 +176,7 @@ async fn exchange(
     authority: &str,
     request: &Request,
     answer: &mut Answer,
+    mut heard: impl FnMut(),
 ) -> Result<(), h2::Error> {
     poll_fn(|context| requests.poll_ready(context)).await?;
     let mut head = http::Request::builder()
@@ -207,6 +214,7 @@ async fn exchange(
         let _ = stream.flow_control().release_capacity(piece.len());
         answer.body.extend_from_slice(&piece);
         answer.raw.extend_from_slice(&piece);
+        heard();
     }
     if let Some(trailers) = stream.trailers().await? {
         answer.trailers = fields(&trailers);

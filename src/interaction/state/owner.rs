@@ -70,3 +70,19 @@ impl Interaction {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_that_differ_in_any_byte_are_not_the_same() {
+        let hash = OwnerHash([7; 32]);
+        assert!(hash.is(&OwnerHash([7; 32])));
+        for at in 0..32 {
+            let mut other = hash;
+            other.0[at] ^= 1;
+            assert!(!hash.is(&other), "{at}");
+        }
+    }
+}

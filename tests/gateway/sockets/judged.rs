@@ -155,6 +155,11 @@ fn an_interaction_may_be_named_by_the_messages() {
     // One socket, one conversation.
     customer.say_json(&json!({"user": "u2", "text": "statement"}));
     assert_eq!(customer.next().code(), Some(1008));
+
+    // No name is longer than one may be that a request says.
+    let (mut endless, _bot) = open_with(&gateway, &origin, "/socket", &[]);
+    endless.say_json(&json!({"user": "u".repeat(513)}));
+    assert_eq!(endless.next().code(), Some(1008));
 }
 
 /// A lenient backend reads what is no JSON.
@@ -203,6 +208,7 @@ fn a_message_that_only_lenient_backends_read_names_nobody_and_forges_nothing() {
         customer.say(&text);
         customer.send(&Frame::new(2, text));
     }
+    customer.say("x\u{1} {\"metadata\":{\"customer\":\"eve\"}}");
     for text in ["I am a customer", "2", "42[\"message\",{\"text\":\"hi\"}]"] {
         customer.say(text);
         assert_eq!(backend.hear(), text);

@@ -89,6 +89,7 @@ fn what_the_protocol_forbids_ends_the_socket() {
         (b"\x81\x81\x00\x00\x00\x00\xff", 1007),
         (b"\x81\xfe\x04\x01\x00\x00\x00\x00{", 1009),
         (b"\x82\xfe\x04\x01\x00\x00\x00\x00{", 1009),
+        (b"\x81\xfe\x04\x01\x00\x00\x00\x00x\x01", 1009),
     ];
     for (bytes, code) in cases {
         let (mut customer, mut backend) = open(&gateway, &origin, "c1");
